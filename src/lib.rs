@@ -1,9 +1,21 @@
 //! A durable job queue and scheduler in one SQLite file.
 #![forbid(unsafe_code)]
 
-pub mod plan;
-pub mod schedule;
-mod time;
+mod crash;
 
+mod error;
+mod job;
+pub mod plan;
+mod policy;
+mod run;
+pub mod schedule;
+mod store;
+mod time;
+mod words;
+
+pub use error::{Error, Result};
+pub use job::{Enqueued, Job, JobArgs, JobId, JobState, Limits, NewJob, OnDuplicate, Scheduled};
+pub use policy::{Backoff, Durability, OnInterrupt, OnUnknownDelivery, Policies};
+pub use run::{Completion, Delivery, ErrorClass, Outcome, OwnerId, RequestId, Run, RunId};
 pub use schedule::{Schedule, ScheduleError};
 pub use time::{Clock, SystemClock, Timestamp};

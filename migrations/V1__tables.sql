@@ -1,0 +1,319 @@
+-- The tables of mainspring. Instants are milliseconds since 1970 in UTC. Facts are stored, states are derived:
+-- the views of the next migration say the words. Reading this file top to bottom is the schema's documentation.
+
+-- One row that says which file this is.
+CREATE TABLE mainspring_meta (
+    id               INTEGER PRIMARY KEY,
+    database_uuid    TEXT    NOT NULL,
+    created_at_ms    INTEGER NOT NULL,
+    -- A library that knows fewer migrations than this must not write.
+    oldest_writer    INTEGER NOT NULL,
+    CONSTRAINT meta_is_one_row CHECK (id = 1)
+) STRICT;
+
+INSERT INTO mainspring_meta (id, database_uuid, created_at_ms, oldest_writer)
+VALUES (1, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), 1);
+
+-- What to run and when.
+CREATE TABLE mainspring_jobs (
+    id                        INTEGER PRIMARY KEY AUTOINCREMENT,
+    name                      TEXT,
+    kind                      TEXT    NOT NULL,
+    queue                     TEXT    NOT NULL DEFAULT 'default',
+    priority                  INTEGER NOT NULL DEFAULT 0,
+    args                      TEXT    NOT NULL DEFAULT 'null',
+    unique_key                TEXT,
+    declared_by               TEXT,
+
+    -- The schedule. `schedule_text` is what the user wrote.
+    schedule_kind             TEXT    NOT NULL DEFAULT 'at',
+    schedule_text             TEXT,
+    at_ms                     INTEGER,
+    every_ms                  INTEGER,
+    anchor_ms                 INTEGER,
+    time_zone                 TEXT,
+    gap                       TEXT,
+    starts_at_ms              INTEGER,
+    ends_at_ms                INTEGER,
+    max_runs                  INTEGER,
+    jitter_ms                 INTEGER,
+    calendar                  TEXT,
+    expires_at_ms             INTEGER,
+
+    -- Policies that a query or a constraint needs are columns, the others one JSON object that Rust reads whole.
+    on_interrupt              TEXT    NOT NULL DEFAULT 'rerun',
+    on_unknown_delivery       TEXT    NOT NULL DEFAULT 'resend',
+    overlap                   TEXT    NOT NULL DEFAULT 'skip',
+    max_open_runs             INTEGER NOT NULL DEFAULT 1,
+    policies                  TEXT    NOT NULL DEFAULT '{}',
+
+    -- May it run? `enabled` is part of the declaration, a pause is an operator's, a park is the library's.
+    enabled                   INTEGER NOT NULL DEFAULT 1,
+    paused_at_ms              INTEGER,
+    pause_reason              TEXT,
+    parked_at_ms              INTEGER,
+    park_reason               TEXT,
+
+    -- What comes next: the occurrence, when it may be claimed, and which attempt at it that will be.
+    schedule_activated_at_ms  INTEGER NOT NULL,
+    next_run_at_ms            INTEGER,
+    scheduled_for_ms          INTEGER,
+    attempt                   INTEGER NOT NULL DEFAULT 1,
+    -- 1 once the next run fell due and waits by priority, 0 while it waits for its time.
+    ready                     INTEGER NOT NULL DEFAULT 0,
+    -- Runs asked for besides the schedule; while there are any, `planned_run_at_ms` keeps the schedule's own time.
+    requests                  INTEGER NOT NULL DEFAULT 0,
+    planned_run_at_ms         INTEGER,
+
+    -- What runs now. Where several may run at once these name the newest.
+    open_runs                 INTEGER NOT NULL DEFAULT 0,
+    running_at_ms             INTEGER,
+    running_run_id            INTEGER,
+    -- When the next occurrence asked the open run to stop (overlap 'cancel_running').
+    superseded_at_ms          INTEGER,
+
+    -- What ran last.
+    last_run_at_ms            INTEGER,
+    last_scheduled_for_ms     INTEGER,
+    last_outcome              TEXT,
+    runs_started              INTEGER NOT NULL DEFAULT 0,
+    failures_in_a_row         INTEGER NOT NULL DEFAULT 0,
+    interruptions_in_a_row    INTEGER NOT NULL DEFAULT 0,
+
+    revision                  INTEGER NOT NULL DEFAULT 1,
+    created_at_ms             INTEGER NOT NULL,
+    updated_at_ms             INTEGER NOT NULL,
+    finished_at_ms            INTEGER,
+
+    -- The one definition of "may be claimed"; the two indexes below hold these rows and no others.
+    claimable                 INTEGER GENERATED ALWAYS AS (
+        next_run_at_ms IS NOT NULL
+        AND (open_runs < max_open_runs OR (overlap = 'cancel_running' AND superseded_at_ms IS NULL))
+        AND (requests > 0 OR (enabled = 1 AND paused_at_ms IS NULL AND parked_at_ms IS NULL))
+    ) VIRTUAL,
+
+    CONSTRAINT name_has_1_to_200_characters        CHECK (length(name) BETWEEN 1 AND 200),
+    CONSTRAINT kind_has_1_to_200_characters        CHECK (length(kind) BETWEEN 1 AND 200),
+    CONSTRAINT queue_has_1_to_200_characters       CHECK (length(queue) BETWEEN 1 AND 200),
+    CONSTRAINT priority_is_within_1000_of_zero     CHECK (priority BETWEEN -1000 AND 1000),
+    CONSTRAINT args_are_json                       CHECK (json_valid(args)),
+    CONSTRAINT policies_are_json                   CHECK (json_valid(policies)),
+    CONSTRAINT schedule_kind_is_known              CHECK (schedule_kind IN ('at', 'every', 'after_each', 'cron')),
+    CONSTRAINT at_has_its_instant                  CHECK (schedule_kind <> 'at' OR at_ms IS NOT NULL),
+    CONSTRAINT every_has_an_interval               CHECK (schedule_kind NOT IN ('every', 'after_each') OR every_ms > 0),
+    CONSTRAINT cron_has_its_text                   CHECK (schedule_kind <> 'cron' OR length(schedule_text) > 0),
+    CONSTRAINT on_interrupt_is_known               CHECK (on_interrupt IN ('rerun', 'assume_ran', 'verify')),
+    CONSTRAINT on_unknown_delivery_is_known        CHECK (on_unknown_delivery IN ('hold', 'resend')),
+    CONSTRAINT overlap_is_known                    CHECK (overlap IN ('skip', 'queue_one', 'cancel_running', 'allow')),
+    CONSTRAINT at_least_one_run_may_be_open        CHECK (max_open_runs >= 1),
+    CONSTRAINT enabled_is_0_or_1                   CHECK (enabled IN (0, 1)),
+    CONSTRAINT a_parked_job_says_why               CHECK ((parked_at_ms IS NULL) = (park_reason IS NULL)),
+    CONSTRAINT a_pause_reason_needs_a_pause        CHECK (pause_reason IS NULL OR paused_at_ms IS NOT NULL),
+    CONSTRAINT next_run_is_after_1970              CHECK (next_run_at_ms > 0),
+    CONSTRAINT next_run_names_its_occurrence       CHECK (next_run_at_ms IS NULL OR scheduled_for_ms IS NOT NULL OR requests > 0),
+    CONSTRAINT attempts_count_from_one             CHECK (attempt >= 1),
+    CONSTRAINT only_a_next_run_can_be_ready        CHECK (ready = 0 OR (ready = 1 AND next_run_at_ms IS NOT NULL)),
+    CONSTRAINT requests_are_not_negative           CHECK (requests >= 0),
+    CONSTRAINT a_planned_time_waits_for_requests   CHECK (planned_run_at_ms IS NULL OR requests > 0),
+    CONSTRAINT running_names_its_run               CHECK ((running_at_ms IS NULL) = (running_run_id IS NULL)),
+    CONSTRAINT open_runs_are_running               CHECK (open_runs >= 0 AND (open_runs = 0) = (running_run_id IS NULL)),
+    CONSTRAINT open_runs_stay_within_their_limit   CHECK (open_runs <= max_open_runs),
+    CONSTRAINT last_outcome_is_known               CHECK (last_outcome IN ('succeeded', 'failed', 'timed_out', 'cancelled', 'interrupted', 'skipped')),
+    CONSTRAINT a_finished_job_has_no_occurrence    CHECK (finished_at_ms IS NULL OR scheduled_for_ms IS NULL)
+) STRICT;
+
+-- Waiting for its time, in order of time; a claim makes those that fell due ready.
+CREATE INDEX mainspring_jobs_scheduled ON mainspring_jobs (queue, next_run_at_ms)
+    WHERE ready = 0 AND claimable = 1;
+-- Due, in the order in which they are claimed. The higher priority goes first.
+CREATE INDEX mainspring_jobs_ready ON mainspring_jobs (queue, priority DESC, next_run_at_ms, id)
+    WHERE ready = 1 AND claimable = 1;
+CREATE UNIQUE INDEX mainspring_jobs_name ON mainspring_jobs (name)
+    WHERE name IS NOT NULL;
+-- A unique key is held while the job is not finished.
+CREATE UNIQUE INDEX mainspring_jobs_unique_key ON mainspring_jobs (kind, unique_key)
+    WHERE unique_key IS NOT NULL AND finished_at_ms IS NULL;
+-- Always empty but for rows whose next time somebody took away; the engine plans them anew.
+CREATE INDEX mainspring_jobs_unplanned ON mainspring_jobs (id)
+    WHERE finished_at_ms IS NULL AND next_run_at_ms IS NULL AND open_runs = 0;
+
+-- Runs asked for besides the schedule: by hand, for a past range, or again after such a run failed.
+CREATE TABLE mainspring_requests (
+    id                INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id            INTEGER NOT NULL REFERENCES mainspring_jobs (id) ON DELETE CASCADE,
+    trigger           TEXT    NOT NULL,
+    scheduled_for_ms  INTEGER NOT NULL,
+    attempt           INTEGER NOT NULL DEFAULT 1,
+    run_at_ms         INTEGER NOT NULL,
+    -- What the run is keyed by: the request that a person made, kept through its retries.
+    request_key       INTEGER,
+    requested_at_ms   INTEGER NOT NULL,
+    CONSTRAINT request_trigger_is_known   CHECK (trigger IN ('manual', 'backfill')),
+    CONSTRAINT request_attempts_from_one  CHECK (attempt >= 1)
+) STRICT;
+CREATE INDEX mainspring_requests_of_job ON mainspring_requests (job_id, run_at_ms, id);
+
+-- One attempt at one occurrence. Its id is the fencing token. It is over when it has a completion.
+CREATE TABLE mainspring_runs (
+    id                      INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id                  INTEGER NOT NULL,
+    job_revision            INTEGER NOT NULL,
+    kind                    TEXT    NOT NULL,
+    queue                   TEXT    NOT NULL,
+    scheduled_for_ms        INTEGER NOT NULL,
+    attempt                 INTEGER NOT NULL,
+    trigger                 TEXT    NOT NULL,
+    request_id              INTEGER,
+    owner_id                INTEGER NOT NULL,
+    claimed_at_ms           INTEGER NOT NULL,
+    started_at_ms           INTEGER,
+    ended_at_ms             INTEGER,
+    cancel_requested_at_ms  INTEGER,
+    CONSTRAINT run_attempts_count_from_one   CHECK (attempt >= 1),
+    CONSTRAINT run_trigger_is_known          CHECK (trigger IN ('schedule', 'catch_up', 'manual', 'retry', 'backfill'))
+) STRICT;
+
+-- One occurrence of one job is claimed once, whatever the clock does.
+CREATE UNIQUE INDEX mainspring_runs_occurrence ON mainspring_runs (job_id, scheduled_for_ms, attempt)
+    WHERE request_id IS NULL;
+CREATE UNIQUE INDEX mainspring_runs_request ON mainspring_runs (job_id, request_id, attempt)
+    WHERE request_id IS NOT NULL;
+-- What recovery reads: the open runs of an owner.
+CREATE INDEX mainspring_runs_open ON mainspring_runs (owner_id)
+    WHERE ended_at_ms IS NULL;
+
+-- How a run ended, and what became of its delivery.
+CREATE TABLE mainspring_completions (
+    run_id                  INTEGER PRIMARY KEY REFERENCES mainspring_runs (id),
+    outcome                 TEXT    NOT NULL,
+    finished_at_ms          INTEGER NOT NULL,
+    output                  TEXT,
+    error                   TEXT,
+    error_class             TEXT,
+    delivery                TEXT    NOT NULL DEFAULT 'not_requested',
+    delivery_queue          TEXT,
+    on_unknown_delivery     TEXT,
+    delivery_owner_id       INTEGER,
+    delivery_attempts       INTEGER NOT NULL DEFAULT 0,
+    next_delivery_at_ms     INTEGER,
+    deliver_by_ms           INTEGER,
+    delivery_started_at_ms  INTEGER,
+    delivery_settled_at_ms  INTEGER,
+    receipt                 TEXT,
+    delivery_error          TEXT,
+    CONSTRAINT outcome_is_known CHECK (outcome IN ('succeeded', 'failed', 'timed_out', 'cancelled', 'interrupted', 'skipped')),
+    CONSTRAINT delivery_is_known CHECK (delivery IN ('not_requested', 'pending', 'started', 'delivered', 'failed', 'unknown', 'suppressed')),
+    CONSTRAINT completion_policy_is_known CHECK (on_unknown_delivery IN ('hold', 'resend')),
+    CONSTRAINT only_success_is_delivered CHECK (delivery = 'not_requested' OR outcome = 'succeeded'),
+    CONSTRAINT a_delivery_names_its_queue CHECK (delivery = 'not_requested' OR (delivery_queue IS NOT NULL AND on_unknown_delivery IS NOT NULL)),
+    CONSTRAINT pending_has_a_time CHECK (delivery <> 'pending' OR next_delivery_at_ms IS NOT NULL),
+    CONSTRAINT started_names_its_owner CHECK (delivery <> 'started' OR (delivery_owner_id IS NOT NULL AND delivery_started_at_ms IS NOT NULL)),
+    CONSTRAINT delivered_has_a_time CHECK (delivery NOT IN ('delivered', 'failed', 'unknown', 'suppressed') OR delivery_settled_at_ms IS NOT NULL)
+) STRICT;
+
+-- Deliveries that any engine of the queue may take up.
+CREATE INDEX mainspring_completions_pending ON mainspring_completions (delivery_queue, next_delivery_at_ms)
+    WHERE delivery = 'pending' AND delivery_owner_id IS NULL;
+-- Deliveries in the hands of an owner; what recovery reads.
+CREATE INDEX mainspring_completions_owned ON mainspring_completions (delivery_owner_id)
+    WHERE delivery_owner_id IS NOT NULL;
+
+-- What a handler returned after its run had been taken from it: a fact, never the outcome.
+CREATE TABLE mainspring_late_results (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id         INTEGER NOT NULL,
+    arrived_at_ms  INTEGER NOT NULL,
+    outcome        TEXT    NOT NULL,
+    output         TEXT,
+    error          TEXT
+) STRICT;
+CREATE INDEX mainspring_late_results_of_run ON mainspring_late_results (run_id);
+
+-- Occurrences that were not run, a range in one row.
+CREATE TABLE mainspring_misses (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id          INTEGER NOT NULL,
+    from_ms         INTEGER NOT NULL,
+    to_ms           INTEGER NOT NULL,
+    occurrences     INTEGER NOT NULL,
+    -- 0 where counting was given up: at least so many.
+    exact           INTEGER NOT NULL DEFAULT 1,
+    reason          TEXT    NOT NULL,
+    recorded_at_ms  INTEGER NOT NULL,
+    CONSTRAINT a_miss_ends_after_it_begins CHECK (from_ms <= to_ms),
+    CONSTRAINT a_miss_counts_something     CHECK (occurrences >= 1),
+    CONSTRAINT miss_reason_is_known        CHECK (reason IN ('downtime', 'overlap', 'paused', 'expired', 'coalesced', 'excluded'))
+) STRICT;
+CREATE INDEX mainspring_misses_of_job ON mainspring_misses (job_id, from_ms);
+
+-- One engine's life. It is dead when its lock file can be locked; no clock decides.
+CREATE TABLE mainspring_owners (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    uuid           TEXT    NOT NULL UNIQUE,
+    generation     INTEGER NOT NULL DEFAULT 1,
+    pid            INTEGER NOT NULL,
+    host           TEXT    NOT NULL,
+    library        TEXT    NOT NULL,
+    started_at_ms  INTEGER NOT NULL,
+    ended_at_ms    INTEGER,
+    end_reason     TEXT,
+    CONSTRAINT end_reason_is_known     CHECK (end_reason IN ('stopped', 'died')),
+    CONSTRAINT an_end_says_how         CHECK ((ended_at_ms IS NULL) = (end_reason IS NULL))
+) STRICT;
+CREATE INDEX mainspring_owners_alive ON mainspring_owners (id)
+    WHERE ended_at_ms IS NULL;
+
+-- The last transaction of each writer: after a commit that returned an error, this row tells whether it happened.
+CREATE TABLE mainspring_writers (
+    id             INTEGER PRIMARY KEY,
+    transaction_no INTEGER NOT NULL,
+    written_at_ms  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE mainspring_queues (
+    name          TEXT    NOT NULL PRIMARY KEY,
+    paused_at_ms  INTEGER,
+    pause_reason  TEXT
+) STRICT, WITHOUT ROWID;
+
+-- Dates and times that schedules leave out, shared by name.
+CREATE TABLE mainspring_calendars (
+    name           TEXT    NOT NULL PRIMARY KEY,
+    definition     TEXT    NOT NULL,
+    updated_at_ms  INTEGER NOT NULL,
+    CONSTRAINT calendar_definition_is_json CHECK (json_valid(definition))
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER mainspring_a_completion_keeps_its_outcome
+BEFORE UPDATE OF run_id, outcome, finished_at_ms, output, error, error_class ON mainspring_completions
+BEGIN
+    SELECT RAISE(ABORT, 'a_completion_keeps_its_outcome: an outcome that is on record never changes');
+END;
+
+CREATE TRIGGER mainspring_a_settled_delivery_stays_settled
+BEFORE UPDATE OF delivery ON mainspring_completions
+WHEN OLD.delivery IN ('not_requested', 'delivered', 'suppressed')
+BEGIN
+    SELECT RAISE(ABORT, 'a_settled_delivery_stays_settled: what was delivered is never delivered again');
+END;
+
+CREATE TRIGGER mainspring_an_ended_run_stays_ended
+BEFORE UPDATE ON mainspring_runs
+WHEN OLD.ended_at_ms IS NOT NULL
+BEGIN
+    SELECT RAISE(ABORT, 'an_ended_run_stays_ended: this run has its completion');
+END;
+
+CREATE TRIGGER mainspring_an_open_run_is_not_deleted
+BEFORE DELETE ON mainspring_runs
+WHEN OLD.ended_at_ms IS NULL
+BEGIN
+    SELECT RAISE(ABORT, 'an_open_run_is_not_deleted: end it first (cancel or release)');
+END;
+
+CREATE TRIGGER mainspring_an_unsettled_delivery_is_not_deleted
+BEFORE DELETE ON mainspring_completions
+WHEN OLD.delivery IN ('pending', 'started')
+BEGIN
+    SELECT RAISE(ABORT, 'an_unsettled_delivery_is_not_deleted: this output was not handed over yet');
+END;

@@ -1,0 +1,336 @@
+//! What can go wrong, one variant a cause. A message names the thing and says what to do.
+
+use std::path::PathBuf;
+
+use crate::job::JobId;
+use crate::run::RunId;
+use crate::schedule::ScheduleError;
+
+/// The result of everything that touches the queue's file.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why the queue could not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file is migrated further than this library knows.
+    #[error(
+        "{path:?} has schema version {found}, this library knows {known}: upgrade the application or restore an older file"
+    )]
+    NewerSchema {
+        /// The database file.
+        path: PathBuf,
+        /// The version in the file.
+        found: i64,
+        /// The newest version that this library knows.
+        known: i64,
+    },
+    /// A migration in the file differs from the one of the same number in this library.
+    #[error(
+        "{path:?} was migrated with another text of migration V{version} ({name:?}): it was made by a different build; do not edit shipped migrations"
+    )]
+    DivergedHistory {
+        /// The database file.
+        path: PathBuf,
+        /// The number of the migration.
+        version: i64,
+        /// The name of the migration.
+        name: String,
+    },
+    /// The table of applied migrations holds what no migration writes.
+    #[error("the migration history in {path:?} is malformed ({why}): restore the file from a backup")]
+    MalformedHistory {
+        /// The database file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A migration failed; the file is as it was before.
+    #[error("{path:?} could not be migrated: {why}")]
+    Migration {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite or refinery said.
+        why: String,
+    },
+    /// The file is no SQLite database, or is damaged beyond reading.
+    #[error("{path:?} is not a readable SQLite database: nothing was written; restore it from a backup")]
+    NotADatabase {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file belongs to another application.
+    #[error(
+        "{path:?} carries the application id {found:#010x} of another program: allow it with `OpenOptions::application_id` if the queue shall live in it"
+    )]
+    ForeignApplicationId {
+        /// The file.
+        path: PathBuf,
+        /// The id in its header.
+        found: i32,
+    },
+    /// The file or its folder cannot be written.
+    #[error("{path:?} cannot be written: the queue needs write access to the file and its folder")]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file or its folder cannot be opened.
+    #[error("{path:?} cannot be opened: {why}")]
+    CannotOpen {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+    /// The path is a symbolic link, which is not followed.
+    #[error("{path:?} is a symbolic link: name the file itself")]
+    SymbolicLink {
+        /// The link.
+        path: PathBuf,
+    },
+    /// The SQLite that is linked in can corrupt a WAL that two connections write.
+    #[error(
+        "SQLite {found} can corrupt a write-ahead log: link 3.51.3 or newer (the feature `bundled` of rusqlite does)"
+    )]
+    SqliteTooOld {
+        /// The version that is linked in.
+        found: String,
+    },
+    /// A connection does not have the settings that the queue's promises rest on.
+    #[error("connection setting {setting} is {found:?}, needed is {wanted:?}: {hint}")]
+    ConnectionSetting {
+        /// The pragma or limit.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// The value that is needed.
+        wanted: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The database file was deleted or replaced while it was open.
+    #[error(
+        "{path:?} was deleted or replaced while it was open: restart the application on the file that it shall use"
+    )]
+    FileReplaced {
+        /// The path that was opened.
+        path: PathBuf,
+    },
+    /// Another connection held the database longer than the busy timeout.
+    #[error(
+        "the database was busy for {waited_ms} ms: another connection holds a long transaction; try again"
+    )]
+    Busy {
+        /// How long was waited, in milliseconds.
+        waited_ms: u64,
+    },
+    /// The disk is full.
+    #[error("the disk is full: make room; results that are waiting are written as soon as there is some")]
+    DiskFull,
+    /// A commit returned an error and what became of it could not be found out.
+    #[error("the outcome of a commit is unknown ({why}): look before doing it again")]
+    OutcomeUnknown {
+        /// What SQLite said.
+        why: String,
+    },
+    /// There is no such job.
+    #[error("there is no job {0}")]
+    JobNotFound(String),
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    RunNotFound(RunId),
+    /// The run was ended by somebody else; what this caller wanted to record was not recorded.
+    #[error("run {0} is no longer this owner's: it was ended by recovery, by its timeout or by hand")]
+    ClaimLost(RunId),
+    /// The job runs right now.
+    #[error("job {0} is running: wait for it, or allow runs to overlap")]
+    AlreadyRunning(JobId),
+    /// The job's state does not allow what was asked for.
+    #[error("job {job} cannot be changed this way: {why}")]
+    WrongState {
+        /// The job.
+        job: JobId,
+        /// Which state would be needed.
+        why: &'static str,
+    },
+    /// An unfinished job holds the unique key.
+    #[error("unique key {key:?} is held by job {held_by}")]
+    UniqueKeyHeld {
+        /// The key.
+        key: String,
+        /// The job that holds it.
+        held_by: JobId,
+    },
+    /// A job of that name has another kind.
+    #[error("job {name:?} has kind {found:?}, not {wanted:?}: remove it first or choose another name")]
+    NameHasOtherKind {
+        /// The name.
+        name: String,
+        /// The kind in the file.
+        found: String,
+        /// The kind that was asked for.
+        wanted: String,
+    },
+    /// An option has a value that it cannot have.
+    #[error("{option} {why}")]
+    InvalidOption {
+        /// The option.
+        option: &'static str,
+        /// What is wrong and what is allowed.
+        why: String,
+    },
+    /// A value is longer than its limit.
+    #[error(
+        "{what} has {length} bytes, at most {limit} are allowed: store large data elsewhere and pass a reference"
+    )]
+    TooLong {
+        /// The value.
+        what: &'static str,
+        /// Its length in bytes.
+        length: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A schedule was refused.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// A value could not be written as JSON.
+    #[error("{what} cannot be written as JSON: {why}")]
+    Serialize {
+        /// The value.
+        what: &'static str,
+        /// What serde said.
+        why: String,
+    },
+    /// A row holds what the library never writes.
+    #[error("{table} row {id}, column {column:?}: {why}")]
+    MalformedRow {
+        /// The table.
+        table: &'static str,
+        /// The row's id.
+        id: i64,
+        /// The column.
+        column: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A `_tx` method was called on a connection that is in no transaction.
+    #[error(
+        "the connection is in no transaction: begin one, so that the job commits or rolls back with your own rows"
+    )]
+    NoTransaction,
+    /// The `_tx` method's connection is open on another file.
+    #[error("the transaction is on another database than the queue's")]
+    OtherDatabase,
+    /// The queue was closed.
+    #[error("the queue is closed")]
+    Closed,
+    /// So many commands wait for the writer that no more are taken.
+    #[error("{waiting} commands wait for the writer: the disk is too slow for this rate; try again later")]
+    Overloaded {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// Two handlers were registered for one kind, or an engine lacks what it needs.
+    #[error("the engine cannot be built: {0}")]
+    Engine(String),
+    /// An operating-system call failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// SQLite refused a statement.
+    #[error("SQLite: {0}")]
+    Sqlite(rusqlite::Error),
+}
+
+impl Error {
+    /// Whether trying again later may help: the database was locked by somebody else, or the writer overloaded.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Overloaded { .. })
+    }
+
+    /// Whether the job or run that was named does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::JobNotFound(_) | Self::RunNotFound(_))
+    }
+
+    /// Whether the run was taken from this owner.
+    pub fn is_claim_lost(&self) -> bool {
+        matches!(self, Self::ClaimLost(_))
+    }
+
+    pub(crate) fn invalid(option: &'static str, why: impl Into<String>) -> Self {
+        Self::InvalidOption { option, why: why.into() }
+    }
+
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+
+    /// Whether the fault lies with the disk or the locks and may go away, so that a loop shall go on trying.
+    pub(crate) fn is_transient(&self) -> bool {
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OperationInterrupted, OutOfMemory,
+            SystemIoFailure,
+        };
+        match self {
+            Self::Busy { .. } | Self::DiskFull | Self::OutcomeUnknown { .. } | Self::Overloaded { .. } => {
+                true
+            }
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(
+                    CannotOpen
+                        | DatabaseBusy
+                        | DatabaseLocked
+                        | DiskFull
+                        | OperationInterrupted
+                        | OutOfMemory
+                        | SystemIoFailure
+                )
+            ),
+            Self::Io { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};
+        match error.sqlite_error_code() {
+            Some(DatabaseBusy | DatabaseLocked) => {
+                Self::Busy { waited_ms: crate::store::BUSY_TIMEOUT.as_millis() as u64 }
+            }
+            Some(DiskFull) => Self::DiskFull,
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sqlite(code: i32) -> Error {
+        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None).into()
+    }
+
+    #[test]
+    fn a_lock_held_too_long_is_busy_and_transient() {
+        let error = sqlite(rusqlite::ffi::SQLITE_BUSY);
+        assert!(error.is_busy() && error.is_transient());
+    }
+
+    #[test]
+    fn a_constraint_is_not_transient() {
+        assert!(!sqlite(rusqlite::ffi::SQLITE_CONSTRAINT).is_transient());
+        assert!(sqlite(rusqlite::ffi::SQLITE_IOERR).is_transient());
+    }
+}

@@ -1,0 +1,205 @@
+//! A job: what to run and when; a durable row.
+
+mod new;
+mod options;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use new::NewJob;
+pub(crate) use new::{JobSpec, UniqueKey};
+pub use options::{Limits, OnDuplicate};
+
+use crate::plan::Overlap;
+use crate::policy::{OnInterrupt, OnUnknownDelivery, Policies};
+use crate::run::{Outcome, RunId};
+use crate::schedule::Schedule;
+use crate::time::Timestamp;
+use crate::words::{row_id, words};
+
+row_id! {
+    /// The id of a job: never used twice in one file.
+    JobId
+}
+
+/// The typed payload of a job, and the kind that picks its handler.
+///
+/// ```
+/// use mainspring::JobArgs;
+/// use serde::Serialize;
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Resize { path: String, width: u32 }
+///
+/// impl JobArgs for Resize {
+///     const KIND: &'static str = "resize";
+/// }
+/// assert_eq!(Resize::KIND, "resize");
+/// ```
+pub trait JobArgs: Serialize + DeserializeOwned + Send + 'static {
+    /// The word in the row that picks the handler; 1 to 200 characters. Stored jobs are found by it, so it
+    /// stays when the type is renamed.
+    const KIND: &'static str;
+}
+
+/// A job as its row holds it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// Its name, if it has one; recurring jobs do.
+    pub name: Option<String>,
+    /// Which handler it needs.
+    pub kind: String,
+    /// Which queue it waits in.
+    pub queue: String,
+    /// Higher goes first; 0 unless said.
+    pub priority: i32,
+    /// Its arguments as JSON.
+    pub args: String,
+    /// The key that no other unfinished job of this kind may have.
+    pub unique_key: Option<String>,
+    /// Who declared it, for `replace_all`.
+    pub declared_by: Option<String>,
+    /// When it runs.
+    pub schedule: Schedule,
+    /// It does not start after this.
+    pub expires_at: Option<Timestamp>,
+    /// What happens to a run whose owner died.
+    pub on_interrupt: OnInterrupt,
+    /// What happens to a delivery without an answer.
+    pub on_unknown_delivery: OnUnknownDelivery,
+    /// What happens to an occurrence that comes while the last one still runs.
+    pub overlap: Overlap,
+    /// The other policies.
+    pub policies: Policies,
+    /// Whether its declaration lets it run.
+    pub enabled: bool,
+    /// When an operator paused it.
+    pub paused_at: Option<Timestamp>,
+    /// Why an operator paused it.
+    pub pause_reason: Option<String>,
+    /// When the library parked it.
+    pub parked_at: Option<Timestamp>,
+    /// Why the library parked it.
+    pub park_reason: Option<String>,
+    /// Since when its schedule counts; an edit of the schedule moves it.
+    pub schedule_activated_at: Timestamp,
+    /// When it is claimed next.
+    pub next_run_at: Option<Timestamp>,
+    /// Which occurrence that will be for.
+    pub scheduled_for: Option<Timestamp>,
+    /// Which attempt at it.
+    pub attempt: u32,
+    /// How many runs were asked for besides the schedule and have not begun.
+    pub requests: u32,
+    /// How many of its runs are open.
+    pub open_runs: u32,
+    /// Since when the newest open run runs.
+    pub running_at: Option<Timestamp>,
+    /// The newest open run.
+    pub running_run_id: Option<RunId>,
+    /// When the last run was claimed.
+    pub last_run_at: Option<Timestamp>,
+    /// Which occurrence that was for.
+    pub last_scheduled_for: Option<Timestamp>,
+    /// How the last run ended.
+    pub last_outcome: Option<Outcome>,
+    /// How many occurrences were begun.
+    pub runs_started: u32,
+    /// How many occurrences in a row failed.
+    pub failures_in_a_row: u32,
+    /// How many runs in a row were interrupted.
+    pub interruptions_in_a_row: u32,
+    /// Counts the edits.
+    pub revision: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last edited.
+    pub updated_at: Timestamp,
+    /// When nothing was left to do for it.
+    pub finished_at: Option<Timestamp>,
+}
+
+words! {
+    /// What a person would say a job is doing; derived from its facts and a time.
+    JobState {
+        /// A run of it is open.
+        Running = "running",
+        /// The library stopped it; `park_reason` says why.
+        Parked = "parked",
+        /// An operator stopped it.
+        Paused = "paused",
+        /// Its declaration stopped it.
+        Disabled = "disabled",
+        /// Nothing is left to do.
+        Finished = "finished",
+        /// Its time has come.
+        Due = "due",
+        /// An attempt failed and the next one waits for its time.
+        Retrying = "retrying",
+        /// It waits for its time.
+        Scheduled = "scheduled",
+        /// It has no next time, and the engine will plan one.
+        Unplanned = "unplanned",
+    }
+}
+
+impl Job {
+    /// What it is doing at `now`.
+    pub fn state(&self, now: Timestamp) -> JobState {
+        let due = |at: Timestamp| at <= now;
+        match self.next_run_at {
+            _ if self.open_runs > 0 => JobState::Running,
+            _ if self.parked_at.is_some() => JobState::Parked,
+            _ if self.paused_at.is_some() => JobState::Paused,
+            _ if !self.enabled => JobState::Disabled,
+            None if self.finished_at.is_some() => JobState::Finished,
+            None => JobState::Unplanned,
+            Some(at) if due(at) => JobState::Due,
+            Some(_) if self.attempt > 1 => JobState::Retrying,
+            Some(_) => JobState::Scheduled,
+        }
+    }
+}
+
+/// Which job an `enqueue` got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enqueued {
+    /// A new one.
+    Created(JobId),
+    /// The one that holds the unique key; nothing was changed.
+    Existing(JobId),
+    /// The one that holds the unique key, with the new arguments, time and options.
+    Replaced(JobId),
+}
+
+impl Enqueued {
+    /// The job, whoever made it.
+    pub const fn id(self) -> JobId {
+        match self {
+            Self::Created(id) | Self::Existing(id) | Self::Replaced(id) => id,
+        }
+    }
+}
+
+/// What declaring a schedule did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheduled {
+    /// There was no job of that name.
+    Created(JobId),
+    /// The job differed and was changed. Its next time moved only if its schedule differed.
+    Changed(JobId),
+    /// The job was as declared: nothing was written.
+    Unchanged(JobId),
+}
+
+impl Scheduled {
+    /// The job, whatever was done.
+    pub const fn id(self) -> JobId {
+        match self {
+            Self::Created(id) | Self::Changed(id) | Self::Unchanged(id) => id,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A run is one attempt at one occurrence; a completion says how it ended.
+
+use serde::Serialize;
+
+use crate::job::JobId;
+use crate::plan::Trigger;
+use crate::time::Timestamp;
+use crate::words::{row_id, words};
+
+row_id! {
+    /// The id of a run, and its fencing token: never used twice in one file.
+    RunId
+}
+row_id! {
+    /// The id of one engine's life.
+    OwnerId
+}
+row_id! {
+    /// The id of a run that was asked for besides the schedule.
+    RequestId
+}
+
+words! {
+    /// How a run ended.
+    Outcome {
+        /// The handler returned a value.
+        Succeeded = "succeeded",
+        /// The handler returned an error or panicked.
+        Failed = "failed",
+        /// The handler took longer than the job's timeout.
+        TimedOut = "timed_out",
+        /// Somebody asked for the run to stop, and it stopped.
+        Cancelled = "cancelled",
+        /// Its owner died or shut down before the handler had returned.
+        Interrupted = "interrupted",
+        /// The handler snoozed: nothing was done and the attempt is not counted.
+        Skipped = "skipped",
+    }
+}
+
+words! {
+    /// What became of handing the output over.
+    Delivery {
+        /// The handler delivers nothing.
+        NotRequested = "not_requested",
+        /// Not begun yet, or to be tried again.
+        Pending = "pending",
+        /// Begun; no answer is on record.
+        Started = "started",
+        /// The receiver has it.
+        Delivered = "delivered",
+        /// The receiver refused it for good, or every attempt failed.
+        Failed = "failed",
+        /// It may or may not have arrived. Never sent again by itself.
+        Unknown = "unknown",
+        /// Not sent on purpose: the time for it had passed.
+        Suppressed = "suppressed",
+    }
+}
+
+impl Delivery {
+    /// Whether nothing more will happen by itself.
+    pub const fn is_settled(self) -> bool {
+        !matches!(self, Self::Pending | Self::Started)
+    }
+}
+
+words! {
+    /// Why a run failed, in a word that a query can group by.
+    ErrorClass {
+        /// The handler returned an error that may go away.
+        Retryable = "retryable",
+        /// The handler said that trying again is useless.
+        Permanent = "permanent",
+        /// The handler panicked.
+        Panic = "panic",
+        /// The job's timeout passed.
+        Timeout = "timeout",
+        /// Somebody asked for it to stop.
+        Cancelled = "cancelled",
+        /// The owner's process died.
+        OwnerDied = "owner_died",
+        /// The owner's engine shut down.
+        Shutdown = "shutdown",
+        /// An operator released the run.
+        Released = "released",
+        /// The arguments or a stored value could not be read.
+        Malformed = "malformed",
+        /// No handler of this engine has the job's kind.
+        NoHandler = "no_handler",
+    }
+}
+
+/// One attempt at one occurrence, with its completion if it is over.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Run {
+    /// Its id and fencing token.
+    pub id: RunId,
+    /// The job; it may have been removed since.
+    pub job_id: JobId,
+    /// The job's revision when the run was claimed.
+    pub job_revision: i64,
+    /// The kind of the handler that it needs.
+    pub kind: String,
+    /// The queue that it was claimed from.
+    pub queue: String,
+    /// The occurrence; for a run by hand the time of the request.
+    pub scheduled_for: Timestamp,
+    /// 1, 2, 3 … of the same occurrence.
+    pub attempt: u32,
+    /// Why it ran.
+    pub trigger: Trigger,
+    /// Whose it is or was.
+    pub owner_id: OwnerId,
+    /// When the claim was committed.
+    pub claimed_at: Timestamp,
+    /// When the handler was called; known once the run is over.
+    pub started_at: Option<Timestamp>,
+    /// When the run was over.
+    pub ended_at: Option<Timestamp>,
+    /// When somebody asked for it to stop.
+    pub cancel_requested_at: Option<Timestamp>,
+    /// How it ended; `None` while it is open.
+    pub completion: Option<Completion>,
+}
+
+/// How a run ended and what became of its delivery.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Completion {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When the handler had returned.
+    pub finished_at: Timestamp,
+    /// What the handler returned, as JSON.
+    pub output: Option<String>,
+    /// Why it failed, in words.
+    pub error: Option<String>,
+    /// Why it failed, in a class.
+    pub error_class: Option<ErrorClass>,
+    /// What became of handing the output over.
+    pub delivery: Delivery,
+    /// How often a delivery was begun.
+    pub delivery_attempts: u32,
+    /// When the delivery is to be tried (again).
+    pub next_delivery_at: Option<Timestamp>,
+    /// When the last delivery was begun.
+    pub delivery_started_at: Option<Timestamp>,
+    /// When the delivery was settled.
+    pub delivery_settled_at: Option<Timestamp>,
+    /// What the receiver answered.
+    pub receipt: Option<String>,
+    /// Why the last delivery did not succeed.
+    pub delivery_error: Option<String>,
+}
