@@ -59,6 +59,8 @@ CREATE TABLE mainspring_jobs (
     next_run_at_ms            INTEGER,
     scheduled_for_ms          INTEGER,
     attempt                   INTEGER NOT NULL DEFAULT 1,
+    -- How many attempts at it failed; a snooze or an interruption is an attempt that is not counted here.
+    failed_attempts           INTEGER NOT NULL DEFAULT 0,
     -- 1 once the next run fell due and waits by priority, 0 while it waits for its time.
     ready                     INTEGER NOT NULL DEFAULT 0,
     -- Runs asked for besides the schedule; while there are any, `planned_run_at_ms` keeps the schedule's own time.
@@ -144,6 +146,7 @@ CREATE TABLE mainspring_requests (
     trigger           TEXT    NOT NULL,
     scheduled_for_ms  INTEGER NOT NULL,
     attempt           INTEGER NOT NULL DEFAULT 1,
+    failed_attempts   INTEGER NOT NULL DEFAULT 0,
     run_at_ms         INTEGER NOT NULL,
     -- What the run is keyed by: the request that a person made, kept through its retries.
     request_key       INTEGER,
