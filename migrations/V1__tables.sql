@@ -83,6 +83,8 @@ CREATE TABLE mainspring_jobs (
     interruptions_in_a_row    INTEGER NOT NULL DEFAULT 0,
 
     revision                  INTEGER NOT NULL DEFAULT 1,
+    -- The revision that brought the schedule: a run claimed before it does not touch the new schedule's times.
+    schedule_revision         INTEGER NOT NULL DEFAULT 1,
     created_at_ms             INTEGER NOT NULL,
     updated_at_ms             INTEGER NOT NULL,
     finished_at_ms            INTEGER,

@@ -1,9 +1,10 @@
 //! A durable job queue and scheduler in one SQLite file.
 #![forbid(unsafe_code)]
 
+mod core;
 mod crash;
-
 mod error;
+mod exchange;
 mod job;
 pub mod plan;
 mod policy;

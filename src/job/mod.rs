@@ -10,10 +10,10 @@ pub use new::NewJob;
 pub(crate) use new::{JobSpec, UniqueKey};
 pub use options::{Limits, OnDuplicate};
 
-use crate::plan::Overlap;
+use crate::plan::{Overlap, Position};
 use crate::policy::{OnInterrupt, OnUnknownDelivery, Policies};
 use crate::run::{Outcome, RunId};
-use crate::schedule::Schedule;
+use crate::schedule::{Calendar, Schedule};
 use crate::time::Timestamp;
 use crate::words::{row_id, words};
 
@@ -147,6 +147,21 @@ words! {
 }
 
 impl Job {
+    /// What the row says about time, for `plan`.
+    pub(crate) fn position<'a>(&'a self, calendar: Option<&'a Calendar>) -> Position<'a> {
+        Position {
+            schedule: &self.schedule,
+            calendar,
+            job_id: self.id.0,
+            activated_at: self.schedule_activated_at,
+            scheduled_for: self.scheduled_for,
+            runs_started: self.runs_started,
+            catch_up: &self.policies.catch_up,
+            overlap: self.overlap,
+            expires_at: self.expires_at,
+        }
+    }
+
     /// What it is doing at `now`.
     pub fn state(&self, now: Timestamp) -> JobState {
         let due = |at: Timestamp| at <= now;

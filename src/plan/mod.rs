@@ -130,6 +130,17 @@ pub fn repaired(position: &Position<'_>, last: Option<Timestamp>, now: Timestamp
     .map(|slot| position.next(slot))
 }
 
+/// The occurrence after `scheduled_for`; `None` if there is none, or if the end of a run decides.
+pub fn following(position: &Position<'_>, scheduled_for: Timestamp) -> Option<Next> {
+    match position.schedule.kind() {
+        ScheduleKind::At | ScheduleKind::AfterEach => None,
+        ScheduleKind::Every | ScheduleKind::Cron if position.is_used_up(0) => None,
+        ScheduleKind::Every | ScheduleKind::Cron => {
+            position.slots().next(scheduled_for).map(|slot| position.next(slot))
+        }
+    }
+}
+
 /// What a claim at `now` does with a job that is due.
 ///
 /// Nothing at all if its time has not come, so that a clock which was set back fires nothing twice. The work

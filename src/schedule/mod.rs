@@ -260,6 +260,15 @@ impl Schedule {
         }
     }
 
+    /// The instant of a one-shot, if it is fixed; a delay is fixed by [`anchored_or`](Self::anchored_or).
+    pub(crate) fn at_instant(&self) -> Option<Timestamp> {
+        match self.rule {
+            Rule::At { at, .. } => Some(at),
+            Rule::After { at, .. } => at,
+            _ => None,
+        }
+    }
+
     /// Whether more than one run may come of it.
     pub fn is_recurring(&self) -> bool {
         self.kind() != ScheduleKind::At

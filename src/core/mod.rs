@@ -1,0 +1,3 @@
+//! The writer thread: commands, timer and claims; synchronous.
+
+pub(crate) mod messages;

@@ -1,0 +1,181 @@
+//! Cancel, release, retry, remove: what a person does to a job or a run by hand.
+
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+use super::ending::{Ended, Ending, end_run, require_open};
+use super::read::require_job;
+use super::schedule::close_old_schedule;
+use crate::error::{Error, Result};
+use crate::exchange::Then;
+use crate::job::{Job, JobId};
+use crate::run::{ErrorClass, Outcome, RunId};
+use crate::time::Timestamp;
+
+const ASK_TO_STOP: &str = "
+UPDATE mainspring_runs
+SET cancel_requested_at_ms = :now_ms
+WHERE id = :run_id AND ended_at_ms IS NULL AND cancel_requested_at_ms IS NULL";
+
+const OPEN_RUNS: &str = "
+SELECT id
+FROM mainspring_runs INDEXED BY mainspring_runs_open
+WHERE ended_at_ms IS NULL AND job_id = :job_id
+ORDER BY id";
+
+const IS_OPEN: &str = "
+SELECT ended_at_ms IS NULL
+FROM mainspring_runs
+WHERE id = :run_id";
+
+const DROP_REQUESTS: &str = "
+DELETE FROM mainspring_requests
+WHERE job_id = :id";
+
+const FINISH: &str = "
+UPDATE mainspring_jobs
+SET next_run_at_ms = NULL,
+    planned_run_at_ms = NULL,
+    scheduled_for_ms = NULL,
+    requests = 0,
+    ready = 0,
+    attempt = 1,
+    failed_attempts = 0,
+    last_outcome = CASE WHEN open_runs = 0 THEN 'cancelled' ELSE last_outcome END,
+    finished_at_ms = CASE WHEN open_runs = 0 THEN :now_ms END,
+    updated_at_ms = :now_ms
+WHERE id = :id";
+
+const TRY_AGAIN: &str = "
+UPDATE mainspring_jobs
+SET next_run_at_ms = :now_ms,
+    scheduled_for_ms = :scheduled_for_ms,
+    attempt = 1 + coalesce((
+        SELECT max(attempt)
+        FROM mainspring_runs
+        WHERE job_id = :id AND scheduled_for_ms = :scheduled_for_ms AND request_id IS NULL), 0),
+    failed_attempts = 0,
+    ready = 1,
+    parked_at_ms = NULL,
+    park_reason = NULL,
+    interruptions_in_a_row = 0,
+    finished_at_ms = NULL,
+    updated_at_ms = :now_ms
+WHERE id = :id AND requests = 0";
+
+const REMOVE: &str = "
+DELETE FROM mainspring_jobs
+WHERE id = :id";
+
+/// What a cancel did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cancelled {
+    /// Open runs that were asked to stop; each is cancelled once its handler has stopped.
+    pub(crate) stopping: Vec<RunId>,
+}
+
+/// Cancels a job: nothing of it starts any more, and its open runs are asked to stop. A recurring job ends here;
+/// to hold one back, pause it.
+pub(crate) fn cancel_job(tx: &Connection, id: JobId, now: Timestamp) -> Result<Cancelled> {
+    let job = require_job(tx, id)?;
+    let stopping = stop_open_runs(tx, &job, now)?;
+    if job.finished_at.is_none() || job.requests > 0 {
+        close_old_schedule(tx, &job, now)?;
+        tx.prepare_cached(DROP_REQUESTS)?.execute(named_params! { ":id": id })?;
+        tx.prepare_cached(FINISH)?.execute(named_params! { ":id": id, ":now_ms": now })?;
+    }
+    Ok(Cancelled { stopping })
+}
+
+/// Asks one open run to stop; the job's later occurrences are untouched.
+pub(crate) fn cancel_run(tx: &Connection, run_id: RunId, now: Timestamp) -> Result<Cancelled> {
+    let open: Option<bool> = tx
+        .prepare_cached(IS_OPEN)?
+        .query_row(named_params! { ":run_id": run_id }, |row| row.get(0))
+        .optional()?;
+    match open {
+        None => Err(Error::RunNotFound(run_id)),
+        Some(false) => Ok(Cancelled { stopping: Vec::new() }),
+        Some(true) => {
+            tx.prepare_cached(ASK_TO_STOP)?.execute(named_params! { ":run_id": run_id, ":now_ms": now })?;
+            Ok(Cancelled { stopping: vec![run_id] })
+        }
+    }
+}
+
+/// Ends an open run by hand, whoever holds it: whatever its handler still returns is late. The job's interrupt
+/// policy is not asked; its next occurrence, or another attempt of a one-shot, comes as after an interruption.
+pub(crate) fn release(tx: &Connection, run_id: RunId, again: bool, now: Timestamp) -> Result<JobId> {
+    let then = if again { Then::Again(now) } else { Then::Finish };
+    let ending = Ending {
+        run_id,
+        outcome: Outcome::Interrupted,
+        output: None,
+        error: Some("released by hand"),
+        error_class: Some(ErrorClass::Released),
+        deliver: None,
+        deliver_by: None,
+        then: &then,
+        started_at: None,
+        finished_at: now,
+    };
+    let ended: Ended = match end_run(tx, &ending, now)? {
+        None if !exists(tx, run_id)? => return Err(Error::RunNotFound(run_id)),
+        ended => require_open(ended, run_id)?,
+    };
+    Ok(ended.job_id)
+}
+
+/// Gives a job that failed, was parked, or waits for its next attempt, another attempt at once.
+pub(crate) fn retry(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
+    let job = require_job(tx, id)?;
+    if job.open_runs > 0 {
+        return Err(Error::AlreadyRunning(id));
+    }
+    let waits_for_retry = job.attempt > 1 && job.scheduled_for.is_some();
+    let occurrence =
+        if waits_for_retry { job.scheduled_for } else { job.last_scheduled_for.or(job.scheduled_for) };
+    let Some(occurrence) = occurrence else {
+        return Err(Error::WrongState { job: id, why: "it has never run: there is nothing to try again" });
+    };
+    let changed = tx.prepare_cached(TRY_AGAIN)?.execute(named_params! {
+        ":id": id,
+        ":scheduled_for_ms": occurrence,
+        ":now_ms": now,
+    })?;
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(Error::WrongState { job: id, why: "runs that were asked for wait: they come first" })
+    }
+}
+
+/// Removes a job. Its history stays; its open runs are asked to stop and their completions are kept.
+pub(crate) fn remove(tx: &Connection, id: JobId, now: Timestamp) -> Result<Cancelled> {
+    let job = require_job(tx, id)?;
+    let stopping = stop_open_runs(tx, &job, now)?;
+    close_old_schedule(tx, &job, now)?;
+    tx.prepare_cached(REMOVE)?.execute(named_params! { ":id": id })?;
+    Ok(Cancelled { stopping })
+}
+
+fn stop_open_runs(tx: &Connection, job: &Job, now: Timestamp) -> Result<Vec<RunId>> {
+    if job.open_runs == 0 {
+        return Ok(Vec::new());
+    }
+    let runs: Vec<RunId> = tx
+        .prepare_cached(OPEN_RUNS)?
+        .query_map(named_params! { ":job_id": job.id }, |row| row.get("id"))?
+        .collect::<rusqlite::Result<_>>()?;
+    for run_id in &runs {
+        tx.prepare_cached(ASK_TO_STOP)?.execute(named_params! { ":run_id": run_id, ":now_ms": now })?;
+    }
+    Ok(runs)
+}
+
+fn exists(tx: &Connection, run_id: RunId) -> Result<bool> {
+    Ok(tx
+        .prepare_cached(IS_OPEN)?
+        .query_row(named_params! { ":run_id": run_id }, |_| Ok(()))
+        .optional()?
+        .is_some())
+}

@@ -1,0 +1,126 @@
+//! A job as the claim sees it.
+
+use rusqlite::Row;
+
+use super::Burst;
+use crate::error::Result;
+use crate::job::JobId;
+use crate::plan::{CatchUp, Overlap, Position};
+use crate::policy::{OnInterrupt, Policies};
+use crate::run::RunId;
+use crate::schedule::{Calendar, Schedule};
+use crate::store::rows::Columns;
+use crate::time::Timestamp;
+
+/// The columns that [`DueJob::read`] reads.
+macro_rules! due_columns {
+    () => {
+        "id, name, kind, queue, args, policies, on_interrupt, overlap, max_open_runs, schedule_kind, \
+         schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap, starts_at_ms, ends_at_ms, max_runs, jitter_ms, \
+         calendar, expires_at_ms, enabled, paused_at_ms, parked_at_ms, schedule_activated_at_ms, next_run_at_ms, \
+         scheduled_for_ms, attempt, failed_attempts, requests, planned_run_at_ms, open_runs, running_run_id, \
+         runs_started, revision"
+    };
+}
+pub(super) use due_columns;
+
+/// A row of the ready index.
+#[derive(Debug)]
+pub(super) struct DueJob {
+    pub(super) id: JobId,
+    pub(super) name: Option<String>,
+    pub(super) kind: String,
+    pub(super) queue: String,
+    pub(super) args: String,
+    /// The column's text; parsed only where a recurring job needs its catch-up policy.
+    pub(super) policies: String,
+    pub(super) catch_up: CatchUp,
+    pub(super) on_interrupt: OnInterrupt,
+    pub(super) overlap: Overlap,
+    pub(super) max_open_runs: u32,
+    pub(super) schedule: Schedule,
+    pub(super) expires_at: Option<Timestamp>,
+    pub(super) may_run: bool,
+    pub(super) activated_at: Timestamp,
+    pub(super) next_run_at: Timestamp,
+    pub(super) scheduled_for: Option<Timestamp>,
+    pub(super) attempt: u32,
+    pub(super) failed_attempts: u32,
+    pub(super) requests: u32,
+    pub(super) planned_run_at: Option<Timestamp>,
+    pub(super) open_runs: u32,
+    pub(super) running_run_id: Option<RunId>,
+    pub(super) runs_started: u32,
+    pub(super) revision: i64,
+}
+
+impl DueJob {
+    pub(super) fn read(row: &Row<'_>) -> Result<Self> {
+        let c = Columns::of("mainspring_jobs", row)?;
+        let schedule = c.schedule()?;
+        let policies: String = c.read("policies")?;
+        let catch_up = if schedule.is_recurring() {
+            Policies::from_json(&policies).map_err(|why| c.malformed("policies", why))?.catch_up
+        } else {
+            CatchUp::default()
+        };
+        let paused: Option<Timestamp> = c.read("paused_at_ms")?;
+        let parked: Option<Timestamp> = c.read("parked_at_ms")?;
+        Ok(Self {
+            id: JobId(c.id()),
+            name: c.read("name")?,
+            kind: c.read("kind")?,
+            queue: c.read("queue")?,
+            args: c.read("args")?,
+            policies,
+            catch_up,
+            on_interrupt: c.read("on_interrupt")?,
+            overlap: c.overlap()?,
+            max_open_runs: c.count("max_open_runs")?,
+            schedule,
+            expires_at: c.read("expires_at_ms")?,
+            may_run: c.read("enabled")? && paused.is_none() && parked.is_none(),
+            activated_at: c.read("schedule_activated_at_ms")?,
+            next_run_at: c.read("next_run_at_ms")?,
+            scheduled_for: c.read("scheduled_for_ms")?,
+            attempt: c.count("attempt")?,
+            failed_attempts: c.count("failed_attempts")?,
+            requests: c.count("requests")?,
+            planned_run_at: c.read("planned_run_at_ms")?,
+            open_runs: c.count("open_runs")?,
+            running_run_id: c.read("running_run_id")?,
+            runs_started: c.count("runs_started")?,
+            revision: c.read("revision")?,
+        })
+    }
+
+    /// Whether the schedule's own run goes first, before a run that was asked for.
+    pub(super) fn own_run_is_due(&self, now: Timestamp) -> bool {
+        self.may_run && self.planned_run_at.is_some_and(|at| at <= now)
+    }
+
+    pub(super) fn position<'a>(&'a self, calendar: Option<&'a Calendar>) -> Position<'a> {
+        Position {
+            schedule: &self.schedule,
+            calendar,
+            job_id: self.id.0,
+            activated_at: self.activated_at,
+            scheduled_for: self.scheduled_for,
+            runs_started: self.runs_started,
+            catch_up: &self.catch_up,
+            overlap: self.overlap,
+            expires_at: self.expires_at,
+        }
+    }
+
+    /// When a catch-up run may start, if not now. One that has been deferred already starts when its time comes.
+    pub(super) fn spread(&self, burst: &mut Burst, now: Timestamp) -> Result<Option<Timestamp>> {
+        let deferred_before = self
+            .scheduled_for
+            .is_some_and(|occurrence| occurrence.plus(self.schedule.jitter_window()) < self.next_run_at);
+        if !self.schedule.is_recurring() || deferred_before {
+            return Ok(None);
+        }
+        Ok(burst.next_slot(&self.catch_up, now))
+    }
+}

@@ -1,0 +1,419 @@
+//! Claim: mark due jobs running, open their runs and move their next times forward, in one transaction.
+
+mod due;
+mod pick;
+mod request;
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, named_params};
+
+use self::due::DueJob;
+use super::misses;
+use crate::error::{Error, Result};
+use crate::exchange::ClaimedRun;
+use crate::job::JobId;
+use crate::plan::{self, CatchUp, Fire, Next, Trigger};
+use crate::policy::{Durability, OnInterrupt};
+use crate::run::{OwnerId, RequestId, RunId};
+use crate::time::Timestamp;
+
+/// What a claim is asked for.
+#[derive(Debug)]
+pub(crate) struct ClaimRequest<'a> {
+    pub(crate) owner: OwnerId,
+    pub(crate) queue: &'a str,
+    /// At most so many runs.
+    pub(crate) slots: usize,
+    /// The kinds that the engine has handlers for.
+    pub(crate) kinds: &'a HashSet<String>,
+    /// Whether this transaction's commit will be synced.
+    pub(crate) synced: bool,
+    pub(crate) durability: Durability,
+}
+
+/// What a claim did.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    /// Runs whose handlers start once the transaction is committed.
+    pub(crate) runs: Vec<ClaimedRun>,
+    /// Open runs that were asked to stop since their next occurrence came.
+    pub(crate) superseded: Vec<RunId>,
+    /// The job at the head needs a synced commit: claim again in one.
+    pub(crate) needs_sync: bool,
+    /// Jobs that could not be read, or cannot go on, and were parked.
+    pub(crate) parked: Vec<(JobId, String)>,
+}
+
+/// The catch-up runs that one engine starts together, so that a hundred overdue jobs do not start at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Burst {
+    started_at: Option<Timestamp>,
+    runs: u32,
+}
+
+impl Burst {
+    /// A burst is over when nothing was caught up for this long, in milliseconds.
+    const QUIET_MS: i64 = 60_000;
+
+    /// When the next catch-up run may start, if not now.
+    fn next_slot(&mut self, catch_up: &CatchUp, now: Timestamp) -> Option<Timestamp> {
+        let over = |start: Timestamp| (now.millis() - start.millis()).abs() > Self::QUIET_MS;
+        if self.started_at.is_none_or(over) {
+            *self = Self { started_at: Some(now), runs: 0 };
+        }
+        let at = catch_up.spread(self.runs, now);
+        self.runs = self.runs.saturating_add(1);
+        (at > now).then_some(at)
+    }
+}
+
+const OPEN_RUN: &str = "
+INSERT INTO mainspring_runs (
+    job_id, job_revision, kind, queue, scheduled_for_ms, attempt, trigger, request_id, owner_id, claimed_at_ms)
+VALUES (
+    :job_id, :job_revision, :kind, :queue, :scheduled_for_ms, :attempt, :trigger, :request_id, :owner_id, :now_ms)
+ON CONFLICT DO NOTHING";
+
+// claimable = 1 is the lock: of two claimers, one changes a row and one does not.
+const MARK_RUNNING: &str = "
+UPDATE mainspring_jobs
+SET ready = 0,
+    next_run_at_ms = :next_run_at_ms,
+    scheduled_for_ms = :next_scheduled_for_ms,
+    attempt = :next_attempt,
+    failed_attempts = :next_failed_attempts,
+    requests = :requests,
+    planned_run_at_ms = :planned_run_at_ms,
+    open_runs = open_runs + 1,
+    running_at_ms = :now_ms,
+    running_run_id = :run_id,
+    superseded_at_ms = NULL,
+    last_run_at_ms = :now_ms,
+    last_scheduled_for_ms = coalesce(:last_scheduled_for_ms, last_scheduled_for_ms),
+    runs_started = runs_started + :counted,
+    finished_at_ms = CASE WHEN :from_request THEN finished_at_ms END
+WHERE id = :id AND claimable = 1";
+
+const MOVE_ON: &str = "
+UPDATE mainspring_jobs
+SET ready = 0,
+    next_run_at_ms = :next_run_at_ms,
+    scheduled_for_ms = :scheduled_for_ms,
+    attempt = 1,
+    failed_attempts = 0,
+    finished_at_ms = CASE WHEN :scheduled_for_ms IS NULL AND open_runs = 0 THEN :now_ms ELSE finished_at_ms END
+WHERE id = :id";
+
+const WAIT_UNTIL: &str = "
+UPDATE mainspring_jobs
+SET ready = 0, next_run_at_ms = :next_run_at_ms
+WHERE id = :id";
+
+const SUPERSEDE_JOB: &str = "
+UPDATE mainspring_jobs
+SET superseded_at_ms = :now_ms
+WHERE id = :id";
+
+const STOP_RUN: &str = "
+UPDATE mainspring_runs
+SET cancel_requested_at_ms = :now_ms
+WHERE id = :run_id AND ended_at_ms IS NULL AND cancel_requested_at_ms IS NULL";
+
+pub(super) const PARK: &str = "
+UPDATE mainspring_jobs
+SET parked_at_ms = :now_ms, park_reason = :reason, ready = 0
+WHERE id = :id";
+
+/// Claims due jobs of one queue, the highest priority first, at most as many as there are free slots.
+pub(crate) fn claim(
+    tx: &Connection,
+    request: &ClaimRequest<'_>,
+    burst: &mut Burst,
+    now: Timestamp,
+) -> Result<Claims> {
+    let mut claims = Claims::default();
+    if request.slots == 0 || pick::is_paused(tx, request.queue)? {
+        return Ok(claims);
+    }
+    pick::make_due_ready(tx, request.queue, now)?;
+    let mut foreign = Vec::new();
+    for picked in pick::ready(tx, request.queue, request.slots)? {
+        if claims.runs.len() >= request.slots {
+            break;
+        }
+        let job = match picked {
+            Ok(job) => job,
+            Err((id, error)) => {
+                park(tx, id, &error.to_string(), now)?;
+                claims.parked.push((id, error.to_string()));
+                continue;
+            }
+        };
+        if job.next_run_at > now {
+            // Somebody moved its time by hand after it had become ready: it waits for that time.
+            wait_until(tx, job.id, job.next_run_at)?;
+        } else if !request.kinds.contains(&job.kind) {
+            foreign.push(job.id);
+        } else if needs_sync(&job, request) {
+            claims.needs_sync = true;
+            break;
+        } else if let Err(error) = claim_job(tx, &job, request, burst, now, &mut claims) {
+            match error {
+                Error::MalformedRow { .. } => {
+                    park(tx, job.id, &error.to_string(), now)?;
+                    claims.parked.push((job.id, error.to_string()));
+                }
+                other => return Err(other),
+            }
+        }
+    }
+    pick::set_aside(tx, &foreign, claims.runs.len() < request.slots, now)?;
+    Ok(claims)
+}
+
+/// A claim whose loss in a power cut would make the occurrence run twice.
+fn needs_sync(job: &DueJob, request: &ClaimRequest<'_>) -> bool {
+    let wanted = match request.durability {
+        Durability::Strict => true,
+        Durability::Balanced => job.on_interrupt != OnInterrupt::Rerun,
+        Durability::Relaxed => false,
+    };
+    wanted && !request.synced
+}
+
+fn claim_job(
+    tx: &Connection,
+    job: &DueJob,
+    request: &ClaimRequest<'_>,
+    burst: &mut Burst,
+    now: Timestamp,
+    claims: &mut Claims,
+) -> Result<()> {
+    if job.requests > 0 && !job.own_run_is_due(now) {
+        return request::claim_request(tx, job, request, now, claims);
+    }
+    if job.open_runs >= job.max_open_runs {
+        // Only a job whose overlap policy is to stop its open run is claimable while it runs.
+        return supersede(tx, job, now, claims);
+    }
+    let Some(decision) = decide(tx, job, now)? else {
+        return Err(Error::MalformedRow {
+            table: "mainspring_jobs",
+            id: job.id.0,
+            column: "scheduled_for_ms".to_owned(),
+            why: "is missing although the job is due: set the occurrence that it is to run for".to_owned(),
+        });
+    };
+    if let Some(Fire { trigger: Trigger::CatchUp, .. }) = decision.fire
+        && let Some(at) = job.spread(burst, now)?
+    {
+        return wait_until(tx, job.id, at);
+    }
+    misses::record(tx, job.id, &decision.misses, now)?;
+    let Some(fire) = decision.fire else {
+        return move_on(tx, job, decision.next, now);
+    };
+    let opening = Opening {
+        scheduled_for: fire.scheduled_for,
+        trigger: fire.trigger,
+        attempt: decision.attempt,
+        failed_attempts: decision.failed_attempts,
+        request_id: None,
+    };
+    let Some(run_id) = open_run(tx, job, &opening, request.owner, now)? else {
+        // The occurrence is on record as run: whatever the clock did, it is not run again.
+        return move_on(tx, job, decision.following, now);
+    };
+    let counted = decision.attempt == 1;
+    mark_running(tx, job, run_id, &Marked::own(&decision, job, counted, now), now)?;
+    claims.runs.push(claimed(job, run_id, &opening, request.owner, decision.next.map(|n| n.run_at), now));
+    Ok(())
+}
+
+/// What a due job does now.
+struct Decision {
+    fire: Option<Fire>,
+    attempt: u32,
+    failed_attempts: u32,
+    misses: Vec<plan::Miss>,
+    next: Option<Next>,
+    /// The occurrence after the one that would fire.
+    following: Option<Next>,
+}
+
+fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decision>> {
+    let Some(scheduled_for) = job.scheduled_for else { return Ok(None) };
+    let calendar = super::insert::calendar_of(tx, &job.schedule)?;
+    let position = job.position(calendar.as_ref());
+    let following = plan::following(&position, scheduled_for);
+    if job.attempt > 1 && following.is_none_or(|next| next.run_at > now) {
+        let fire = Fire { scheduled_for, trigger: Trigger::Retry };
+        return Ok(Some(Decision {
+            fire: Some(fire),
+            attempt: job.attempt,
+            failed_attempts: job.failed_attempts,
+            misses: Vec::new(),
+            next: following,
+            following,
+        }));
+    }
+    // A retry that was overtaken by the next occurrence is given up: its failure is on record.
+    let position = match following {
+        Some(next) if job.attempt > 1 => {
+            plan::Position { scheduled_for: Some(next.scheduled_for), ..position }
+        }
+        _ => position,
+    };
+    let plan = plan::at_claim(&position, now);
+    Ok(Some(Decision {
+        fire: plan.fire,
+        attempt: 1,
+        failed_attempts: 0,
+        misses: plan.misses,
+        next: plan.next,
+        following,
+    }))
+}
+
+/// A run that is about to be opened.
+struct Opening {
+    scheduled_for: Timestamp,
+    trigger: Trigger,
+    attempt: u32,
+    failed_attempts: u32,
+    request_id: Option<RequestId>,
+}
+
+/// Inserts the run; `None` if this occurrence and attempt is on record already.
+fn open_run(
+    tx: &Connection,
+    job: &DueJob,
+    opening: &Opening,
+    owner: OwnerId,
+    now: Timestamp,
+) -> Result<Option<RunId>> {
+    let inserted = tx.prepare_cached(OPEN_RUN)?.execute(named_params! {
+        ":job_id": job.id,
+        ":job_revision": job.revision,
+        ":kind": job.kind,
+        ":queue": job.queue,
+        ":scheduled_for_ms": opening.scheduled_for,
+        ":attempt": opening.attempt,
+        ":trigger": opening.trigger,
+        ":request_id": opening.request_id,
+        ":owner_id": owner,
+        ":now_ms": now,
+    })?;
+    Ok((inserted == 1).then(|| RunId(tx.last_insert_rowid())))
+}
+
+/// What a claim writes into the job's row.
+struct Marked {
+    next: Option<Next>,
+    next_run_at: Option<Timestamp>,
+    next_attempt: u32,
+    next_failed_attempts: u32,
+    requests: u32,
+    planned_run_at: Option<Timestamp>,
+    last_scheduled_for: Option<Timestamp>,
+    counted: bool,
+    from_request: bool,
+}
+
+impl Marked {
+    /// The job's own occurrence was claimed; requests that wait come next.
+    fn own(decision: &Decision, job: &DueJob, counted: bool, now: Timestamp) -> Self {
+        let own = decision.next.map(|next| next.run_at);
+        Self {
+            next: decision.next,
+            next_run_at: if job.requests > 0 { Some(now) } else { own },
+            next_attempt: 1,
+            next_failed_attempts: 0,
+            requests: job.requests,
+            planned_run_at: if job.requests > 0 { own } else { None },
+            last_scheduled_for: decision.fire.map(|fire| fire.scheduled_for),
+            counted,
+            from_request: false,
+        }
+    }
+}
+
+fn mark_running(tx: &Connection, job: &DueJob, run_id: RunId, marked: &Marked, now: Timestamp) -> Result<()> {
+    let changed = tx.prepare_cached(MARK_RUNNING)?.execute(named_params! {
+        ":id": job.id,
+        ":run_id": run_id,
+        ":next_run_at_ms": marked.next_run_at,
+        ":next_scheduled_for_ms": marked.next.map(|next| next.scheduled_for),
+        ":next_attempt": marked.next_attempt,
+        ":next_failed_attempts": marked.next_failed_attempts,
+        ":requests": marked.requests,
+        ":planned_run_at_ms": marked.planned_run_at,
+        ":last_scheduled_for_ms": marked.last_scheduled_for,
+        ":counted": marked.counted,
+        ":from_request": marked.from_request,
+        ":now_ms": now,
+    })?;
+    if changed == 1 { Ok(()) } else { Err(Error::ClaimLost(run_id)) }
+}
+
+fn claimed(
+    job: &DueJob,
+    run_id: RunId,
+    opening: &Opening,
+    owner_id: OwnerId,
+    next_run_at: Option<Timestamp>,
+    now: Timestamp,
+) -> ClaimedRun {
+    ClaimedRun {
+        run_id,
+        job_id: job.id,
+        owner_id,
+        name: job.name.clone(),
+        kind: job.kind.clone(),
+        queue: job.queue.clone(),
+        args: job.args.clone(),
+        policies: job.policies.clone(),
+        on_interrupt: job.on_interrupt,
+        recurring: job.schedule.is_recurring(),
+        scheduled_for: opening.scheduled_for,
+        attempt: opening.attempt,
+        failed_attempts: opening.failed_attempts,
+        trigger: opening.trigger,
+        request_id: opening.request_id,
+        claimed_at: now,
+        next_run_at,
+    }
+}
+
+/// Nothing runs for what was due: the next occurrence takes its place.
+fn move_on(tx: &Connection, job: &DueJob, next: Option<Next>, now: Timestamp) -> Result<()> {
+    tx.prepare_cached(MOVE_ON)?.execute(named_params! {
+        ":id": job.id,
+        ":next_run_at_ms": next.map(|next| next.run_at),
+        ":scheduled_for_ms": next.map(|next| next.scheduled_for),
+        ":now_ms": now,
+    })?;
+    Ok(())
+}
+
+fn wait_until(tx: &Connection, id: JobId, at: Timestamp) -> Result<()> {
+    tx.prepare_cached(WAIT_UNTIL)?.execute(named_params! { ":id": id, ":next_run_at_ms": at })?;
+    Ok(())
+}
+
+/// The next occurrence has come: the open run is asked to stop, and the job waits for its end.
+fn supersede(tx: &Connection, job: &DueJob, now: Timestamp, claims: &mut Claims) -> Result<()> {
+    tx.prepare_cached(SUPERSEDE_JOB)?.execute(named_params! { ":id": job.id, ":now_ms": now })?;
+    if let Some(run_id) = job.running_run_id {
+        tx.prepare_cached(STOP_RUN)?.execute(named_params! { ":run_id": run_id, ":now_ms": now })?;
+        claims.superseded.push(run_id);
+    }
+    Ok(())
+}
+
+/// Stops a job that cannot go on, and says why; the others go on.
+pub(super) fn park(tx: &Connection, id: JobId, reason: &str, now: Timestamp) -> Result<()> {
+    tx.prepare_cached(PARK)?.execute(named_params! { ":id": id, ":reason": reason, ":now_ms": now })?;
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Runs that were asked for besides the schedule: by hand, or for a past range.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::due::DueJob;
+use super::{ClaimRequest, Claims, Marked, Opening, claimed, mark_running, open_run};
+use crate::error::Result;
+use crate::job::JobId;
+use crate::plan::{Next, Trigger};
+use crate::run::RequestId;
+use crate::store::rows::Columns;
+use crate::time::Timestamp;
+
+const FIRST: &str = "
+SELECT id, trigger, scheduled_for_ms, attempt, failed_attempts, request_key
+FROM mainspring_requests
+WHERE job_id = :job_id
+ORDER BY run_at_ms, id
+LIMIT 1";
+
+const TAKE: &str = "
+DELETE FROM mainspring_requests
+WHERE id = :id";
+
+const NEXT_TIME: &str = "
+SELECT min(run_at_ms)
+FROM mainspring_requests
+WHERE job_id = :job_id";
+
+const LEFT: &str = "
+UPDATE mainspring_jobs
+SET requests = :requests,
+    next_run_at_ms = CASE WHEN :requests > 0 THEN :next_request_ms ELSE planned_run_at_ms END,
+    planned_run_at_ms = CASE WHEN :requests > 0 THEN planned_run_at_ms END,
+    ready = 0
+WHERE id = :id";
+
+struct Request {
+    id: i64,
+    trigger: Trigger,
+    scheduled_for: Timestamp,
+    attempt: u32,
+    failed_attempts: u32,
+    request_key: Option<RequestId>,
+}
+
+/// Opens the run of the request that has waited longest. The schedule's own next time is what it was.
+pub(super) fn claim_request(
+    tx: &Connection,
+    job: &DueJob,
+    request: &ClaimRequest<'_>,
+    now: Timestamp,
+    claims: &mut Claims,
+) -> Result<()> {
+    let Some(first) = first(tx, job.id)? else {
+        // The count says that there is one, the table that there is none: believe the table.
+        return leave(tx, job.id, 0, None);
+    };
+    tx.prepare_cached(TAKE)?.execute(named_params! { ":id": first.id })?;
+    let requests = job.requests.saturating_sub(1);
+    let next_request = next_time(tx, job.id)?;
+    let opening = Opening {
+        scheduled_for: first.scheduled_for,
+        trigger: first.trigger,
+        attempt: first.attempt,
+        failed_attempts: first.failed_attempts,
+        request_id: (first.trigger == Trigger::Manual)
+            .then(|| first.request_key.unwrap_or(RequestId(first.id))),
+    };
+    let Some(run_id) = open_run(tx, job, &opening, request.owner, now)? else {
+        // A past occurrence that has run already is not run again.
+        return leave(tx, job.id, requests, next_request);
+    };
+    let own = job.planned_run_at.zip(job.scheduled_for);
+    let next_run_at = if requests > 0 { next_request } else { job.planned_run_at };
+    let marked = Marked {
+        next: own.map(|(run_at, scheduled_for)| Next { scheduled_for, run_at }),
+        next_run_at,
+        next_attempt: job.attempt,
+        next_failed_attempts: job.failed_attempts,
+        requests,
+        planned_run_at: if requests > 0 { job.planned_run_at } else { None },
+        last_scheduled_for: None,
+        counted: false,
+        from_request: true,
+    };
+    mark_running(tx, job, run_id, &marked, now)?;
+    claims.runs.push(claimed(job, run_id, &opening, request.owner, next_run_at, now));
+    Ok(())
+}
+
+fn first(tx: &Connection, job: JobId) -> Result<Option<Request>> {
+    tx.prepare_cached(FIRST)?
+        .query_row(named_params! { ":job_id": job }, |row| Ok(read(row)))
+        .optional()?
+        .transpose()
+}
+
+fn read(row: &Row<'_>) -> Result<Request> {
+    let c = Columns::of("mainspring_requests", row)?;
+    Ok(Request {
+        id: c.id(),
+        trigger: c.read("trigger")?,
+        scheduled_for: c.read("scheduled_for_ms")?,
+        attempt: c.count("attempt")?,
+        failed_attempts: c.count("failed_attempts")?,
+        request_key: c.read("request_key")?,
+    })
+}
+
+fn next_time(tx: &Connection, job: JobId) -> Result<Option<Timestamp>> {
+    Ok(tx.prepare_cached(NEXT_TIME)?.query_row(named_params! { ":job_id": job }, |row| row.get(0))?)
+}
+
+fn leave(tx: &Connection, job: JobId, requests: u32, next_request: Option<Timestamp>) -> Result<()> {
+    tx.prepare_cached(LEFT)?.execute(named_params! {
+        ":id": job,
+        ":requests": requests,
+        ":next_request_ms": next_request,
+    })?;
+    Ok(())
+}

@@ -1,0 +1,470 @@
+//! The end of a run: its completion row, and what it means for its job. Completing, recovering and releasing
+//! a run all end it here.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::claim::park;
+use super::misses;
+use super::rows::Columns;
+use crate::error::{Error, Result};
+use crate::exchange::Then;
+use crate::job::JobId;
+use crate::plan::{self, Overlap, Position};
+use crate::policy::{MAX_INTERRUPTIONS_IN_A_ROW, OnUnknownDelivery, Policies};
+use crate::run::{Delivery, ErrorClass, Outcome, OwnerId, RequestId, RunId};
+use crate::schedule::{Schedule, ScheduleKind};
+use crate::time::Timestamp;
+
+/// How a run ended.
+#[derive(Debug)]
+pub(super) struct Ending<'a> {
+    pub(super) run_id: RunId,
+    pub(super) outcome: Outcome,
+    pub(super) output: Option<&'a str>,
+    pub(super) error: Option<&'a str>,
+    pub(super) error_class: Option<ErrorClass>,
+    /// The owner that delivers the output, if it is to be delivered.
+    pub(super) deliver: Option<OwnerId>,
+    pub(super) deliver_by: Option<Timestamp>,
+    pub(super) then: &'a Then,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) finished_at: Timestamp,
+}
+
+/// What the end of a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) job_id: JobId,
+    pub(super) delivery: Delivery,
+    pub(super) next_run_at: Option<Timestamp>,
+}
+
+// ended_at_ms IS NULL is the fence: whoever ends the run first decides its outcome.
+const END_RUN: &str = "
+UPDATE mainspring_runs
+SET started_at_ms = coalesce(:started_at_ms, started_at_ms), ended_at_ms = :now_ms
+WHERE id = :run_id AND ended_at_ms IS NULL
+RETURNING id, job_id, job_revision, queue, scheduled_for_ms, attempt, trigger, request_id";
+
+const COMPLETE: &str = "
+INSERT INTO mainspring_completions (
+    run_id, outcome, finished_at_ms, output, error, error_class, delivery, delivery_queue, on_unknown_delivery,
+    delivery_owner_id, next_delivery_at_ms, deliver_by_ms, delivery_settled_at_ms, delivery_error)
+VALUES (
+    :run_id, :outcome, :finished_at_ms, :output, :error, :error_class, :delivery, :delivery_queue,
+    :on_unknown_delivery, :delivery_owner_id, :next_delivery_at_ms, :deliver_by_ms, :delivery_settled_at_ms,
+    :delivery_error)";
+
+const JOB: &str = "
+SELECT
+    id, schedule_kind, schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap, starts_at_ms, ends_at_ms, max_runs,
+    jitter_ms, calendar, expires_at_ms, on_unknown_delivery, overlap, max_open_runs, policies,
+    schedule_activated_at_ms, schedule_revision, next_run_at_ms, scheduled_for_ms, attempt, failed_attempts, requests,
+    planned_run_at_ms, open_runs, running_at_ms, running_run_id, runs_started, failures_in_a_row,
+    interruptions_in_a_row
+FROM mainspring_jobs
+WHERE id = :id";
+
+const NEWEST_OPEN_RUN: &str = "
+SELECT id, claimed_at_ms
+FROM mainspring_runs INDEXED BY mainspring_runs_open
+WHERE ended_at_ms IS NULL AND job_id = :job_id
+ORDER BY id DESC
+LIMIT 1";
+
+const UPDATE_JOB: &str = "
+UPDATE mainspring_jobs
+SET next_run_at_ms = :next_run_at_ms,
+    scheduled_for_ms = :scheduled_for_ms,
+    attempt = :attempt,
+    failed_attempts = :failed_attempts,
+    ready = :ready,
+    requests = :requests,
+    planned_run_at_ms = :planned_run_at_ms,
+    open_runs = :open_runs,
+    running_at_ms = :running_at_ms,
+    running_run_id = :running_run_id,
+    superseded_at_ms = NULL,
+    last_outcome = :outcome,
+    failures_in_a_row = :failures_in_a_row,
+    interruptions_in_a_row = :interruptions_in_a_row,
+    finished_at_ms = :finished_at_ms
+WHERE id = :id";
+
+const REQUEST_AGAIN: &str = "
+INSERT INTO mainspring_requests (
+    job_id, trigger, scheduled_for_ms, attempt, failed_attempts, run_at_ms, request_key, requested_at_ms)
+VALUES (
+    :job_id, :trigger, :scheduled_for_ms, :attempt, :failed_attempts, :run_at_ms, :request_key, :now_ms)";
+
+/// The run that was ended.
+struct EndedRun {
+    job_id: JobId,
+    job_revision: i64,
+    queue: String,
+    scheduled_for: Timestamp,
+    attempt: u32,
+    trigger: plan::Trigger,
+    request_id: Option<RequestId>,
+}
+
+/// The part of a job that the end of its run changes.
+struct EndingJob {
+    schedule: Schedule,
+    expires_at: Option<Timestamp>,
+    on_unknown_delivery: OnUnknownDelivery,
+    overlap: Overlap,
+    policies: String,
+    activated_at: Timestamp,
+    schedule_revision: i64,
+    /// The time of the schedule's own next run, whatever was asked for besides.
+    own_run_at: Option<Timestamp>,
+    wake_at: Option<Timestamp>,
+    scheduled_for: Option<Timestamp>,
+    attempt: u32,
+    failed_attempts: u32,
+    requests: u32,
+    open_runs: u32,
+    running_at: Option<Timestamp>,
+    running_run_id: Option<RunId>,
+    runs_started: u32,
+    failures_in_a_row: u32,
+    interruptions_in_a_row: u32,
+}
+
+/// Ends a run and settles its job; `None` if the run had ended already, and then nothing was written.
+pub(super) fn end_run(tx: &Connection, ending: &Ending<'_>, now: Timestamp) -> Result<Option<Ended>> {
+    let Some(run) = close(tx, ending, now)? else { return Ok(None) };
+    let job = load(tx, run.job_id)?;
+    let delivery = complete(tx, ending, &run, job.as_ref(), now)?;
+    let next_run_at = match job {
+        Some(job) => settle_job(tx, ending, &run, job, now)?,
+        None => None,
+    };
+    Ok(Some(Ended { job_id: run.job_id, delivery, next_run_at }))
+}
+
+fn close(tx: &Connection, ending: &Ending<'_>, now: Timestamp) -> Result<Option<EndedRun>> {
+    tx.prepare_cached(END_RUN)?
+        .query_row(
+            named_params! { ":run_id": ending.run_id, ":started_at_ms": ending.started_at, ":now_ms": now },
+            |row| Ok(read_run(row)),
+        )
+        .optional()?
+        .transpose()
+}
+
+fn read_run(row: &Row<'_>) -> Result<EndedRun> {
+    let c = Columns::of("mainspring_runs", row)?;
+    Ok(EndedRun {
+        job_id: c.read("job_id")?,
+        job_revision: c.read("job_revision")?,
+        queue: c.read("queue")?,
+        scheduled_for: c.read("scheduled_for_ms")?,
+        attempt: c.count("attempt")?,
+        trigger: c.read("trigger")?,
+        request_id: c.read("request_id")?,
+    })
+}
+
+fn load(tx: &Connection, id: JobId) -> Result<Option<EndingJob>> {
+    tx.prepare_cached(JOB)?
+        .query_row(named_params! { ":id": id }, |row| Ok(read_job(row)))
+        .optional()?
+        .transpose()
+}
+
+fn read_job(row: &Row<'_>) -> Result<EndingJob> {
+    let c = Columns::of("mainspring_jobs", row)?;
+    let requests = c.count("requests")?;
+    let wake_at = c.read("next_run_at_ms")?;
+    Ok(EndingJob {
+        // A schedule that was made unreadable by hand must not keep its run from ending: the claim will name it.
+        schedule: c.schedule().unwrap_or_else(|_| Schedule::at(Timestamp::MIN)),
+        expires_at: c.read("expires_at_ms")?,
+        on_unknown_delivery: c.read("on_unknown_delivery")?,
+        overlap: c.overlap()?,
+        policies: c.read("policies")?,
+        activated_at: c.read("schedule_activated_at_ms")?,
+        schedule_revision: c.read("schedule_revision")?,
+        own_run_at: if requests > 0 { c.read("planned_run_at_ms")? } else { wake_at },
+        wake_at,
+        scheduled_for: c.read("scheduled_for_ms")?,
+        attempt: c.count("attempt")?,
+        failed_attempts: c.count("failed_attempts")?,
+        requests,
+        open_runs: c.count("open_runs")?,
+        running_at: c.read("running_at_ms")?,
+        running_run_id: c.read("running_run_id")?,
+        runs_started: c.count("runs_started")?,
+        failures_in_a_row: c.count("failures_in_a_row")?,
+        interruptions_in_a_row: c.count("interruptions_in_a_row")?,
+    })
+}
+
+fn complete(
+    tx: &Connection,
+    ending: &Ending<'_>,
+    run: &EndedRun,
+    job: Option<&EndingJob>,
+    now: Timestamp,
+) -> Result<Delivery> {
+    let late = ending.deliver_by.is_some_and(|by| by < now);
+    let (delivery, why_not) = match (ending.deliver, job) {
+        (None, _) => (Delivery::NotRequested, None),
+        (Some(_), None) => (Delivery::Suppressed, Some("the job was removed while it ran")),
+        (Some(_), Some(_)) if late => (Delivery::Suppressed, Some("the time for its delivery had passed")),
+        (Some(_), Some(_)) => (Delivery::Pending, None),
+    };
+    let requested = delivery != Delivery::NotRequested;
+    let pending = delivery == Delivery::Pending;
+    let on_unknown = job.map_or(OnUnknownDelivery::Hold, |job| job.on_unknown_delivery);
+    tx.prepare_cached(COMPLETE)?.execute(named_params! {
+        ":run_id": ending.run_id,
+        ":outcome": ending.outcome,
+        ":finished_at_ms": ending.finished_at,
+        ":output": ending.output,
+        ":error": ending.error,
+        ":error_class": ending.error_class,
+        ":delivery": delivery,
+        ":delivery_queue": requested.then_some(&run.queue),
+        ":on_unknown_delivery": requested.then_some(on_unknown),
+        ":delivery_owner_id": if pending { ending.deliver } else { None },
+        ":next_delivery_at_ms": pending.then_some(now),
+        ":deliver_by_ms": ending.deliver_by,
+        ":delivery_settled_at_ms": (requested && !pending).then_some(now),
+        ":delivery_error": why_not,
+    })?;
+    Ok(delivery)
+}
+
+/// What the end of the run means for the job: another attempt, the next occurrence, or nothing more.
+fn settle_job(
+    tx: &Connection,
+    ending: &Ending<'_>,
+    run: &EndedRun,
+    mut job: EndingJob,
+    now: Timestamp,
+) -> Result<Option<Timestamp>> {
+    close_open_run(tx, ending.run_id, run.job_id, &mut job)?;
+    let again = match ending.then {
+        Then::Retry(at) => Some((*at, 1)),
+        Then::Again(at) => Some((*at, 0)),
+        Then::Finish | Then::Park(_) => None,
+    };
+    let again = again.filter(|(at, _)| may_try_again(run, &job, *at));
+    match again {
+        Some((at, counted)) if run.request_id.is_some() || run.trigger == plan::Trigger::Backfill => {
+            request_again(tx, ending, run, &mut job, at, counted, now)?;
+        }
+        Some((at, counted)) => {
+            let counted_before = failed_before(tx, run, ending.run_id)?;
+            job.scheduled_for = Some(run.scheduled_for);
+            job.own_run_at = Some(at);
+            job.attempt = run.attempt.saturating_add(1);
+            job.failed_attempts = counted_before.saturating_add(counted);
+        }
+        None => plan_next(tx, ending, run, &mut job, now)?,
+    }
+    count(ending, run, &mut job, again.is_some());
+    write_job(tx, run.job_id, ending.outcome, &job, now)?;
+    park_if_needed(tx, ending, run.job_id, &job, now)?;
+    Ok(if job.requests > 0 { job.wake_at } else { job.own_run_at })
+}
+
+fn close_open_run(tx: &Connection, run_id: RunId, job_id: JobId, job: &mut EndingJob) -> Result<()> {
+    job.open_runs = job.open_runs.saturating_sub(1);
+    if job.open_runs == 0 {
+        (job.running_run_id, job.running_at) = (None, None);
+    } else if job.running_run_id == Some(run_id) {
+        let newest = tx
+            .prepare_cached(NEWEST_OPEN_RUN)?
+            .query_row(named_params! { ":job_id": job_id }, |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        match newest {
+            Some((id, at)) => (job.running_run_id, job.running_at) = (Some(id), Some(at)),
+            None => (job.running_run_id, job.running_at, job.open_runs) = (None, None, 0),
+        }
+    }
+    Ok(())
+}
+
+/// Another attempt comes unless the next occurrence is due before it, or the schedule was changed meanwhile.
+fn may_try_again(run: &EndedRun, job: &EndingJob, at: Timestamp) -> bool {
+    if run.request_id.is_some() || run.trigger == plan::Trigger::Backfill {
+        return true;
+    }
+    let schedule_is_newer = job.schedule_revision > run.job_revision;
+    let overtaken = job.schedule.is_recurring() && job.own_run_at.is_some_and(|next| next <= at);
+    !schedule_is_newer && !overtaken
+}
+
+const FAILED_BEFORE: &str = "
+SELECT count(*)
+FROM mainspring_runs r
+JOIN mainspring_completions c ON c.run_id = r.id
+WHERE r.job_id = :job_id
+    AND r.scheduled_for_ms = :scheduled_for_ms
+    AND r.request_id IS :request_id
+    AND r.id < :run_id
+    AND c.outcome IN ('failed', 'timed_out')";
+
+/// How many earlier attempts at this occurrence failed; the job's own counter already speaks of its next one.
+fn failed_before(tx: &Connection, run: &EndedRun, run_id: RunId) -> Result<u32> {
+    if run.attempt == 1 {
+        return Ok(0);
+    }
+    Ok(tx.prepare_cached(FAILED_BEFORE)?.query_row(
+        named_params! {
+            ":job_id": run.job_id,
+            ":scheduled_for_ms": run.scheduled_for,
+            ":request_id": run.request_id,
+            ":run_id": run_id,
+        },
+        |row| row.get(0),
+    )?)
+}
+
+fn request_again(
+    tx: &Connection,
+    ending: &Ending<'_>,
+    run: &EndedRun,
+    job: &mut EndingJob,
+    at: Timestamp,
+    counted: u32,
+    now: Timestamp,
+) -> Result<()> {
+    let failed_attempts = failed_before(tx, run, ending.run_id)?.saturating_add(counted);
+    tx.prepare_cached(REQUEST_AGAIN)?.execute(named_params! {
+        ":job_id": run.job_id,
+        ":trigger": run.trigger,
+        ":scheduled_for_ms": run.scheduled_for,
+        ":attempt": run.attempt.saturating_add(1),
+        ":failed_attempts": failed_attempts,
+        ":run_at_ms": at,
+        ":request_key": run.request_id,
+        ":now_ms": now,
+    })?;
+    job.wake_at = Some(match job.wake_at {
+        Some(wake_at) if job.requests > 0 => wake_at.min(at),
+        _ => at,
+    });
+    job.requests = job.requests.saturating_add(1);
+    Ok(())
+}
+
+/// What came due while the run was open, by the overlap policy; and the next time of a schedule that counts from
+/// the end of a run.
+fn plan_next(
+    tx: &Connection,
+    ending: &Ending<'_>,
+    run: &EndedRun,
+    job: &mut EndingJob,
+    now: Timestamp,
+) -> Result<()> {
+    let waits_for_the_end = (job.schedule.kind() == ScheduleKind::AfterEach) && job.scheduled_for.is_none();
+    let overdue = job.own_run_at.is_some_and(|at| at <= now);
+    if !job.schedule.is_recurring() || job.open_runs > 0 || !(overdue || waits_for_the_end) {
+        return Ok(());
+    }
+    let policies = Policies::from_json(&job.policies).unwrap_or_default();
+    let calendar = super::insert::calendar_of(tx, &job.schedule)?;
+    let position = Position {
+        schedule: &job.schedule,
+        calendar: calendar.as_ref(),
+        job_id: run.job_id.0,
+        activated_at: job.activated_at,
+        scheduled_for: job.scheduled_for,
+        runs_started: job.runs_started,
+        catch_up: &policies.catch_up,
+        overlap: job.overlap,
+        expires_at: job.expires_at,
+    };
+    let owner_died = ending.error_class == Some(ErrorClass::OwnerDied);
+    // What came due after the owner had died was missed for want of an engine: the claim catches it up.
+    let plan =
+        if owner_died { plan::at_interruption(&position, now) } else { plan::at_completion(&position, now) };
+    misses::record(tx, run.job_id, &plan.misses, now)?;
+    job.scheduled_for = plan.next.map(|next| next.scheduled_for);
+    job.own_run_at = plan.next.map(|next| next.run_at);
+    (job.attempt, job.failed_attempts) = (1, 0);
+    Ok(())
+}
+
+/// Counts failures and interruptions in a row. What a person asked for counts for neither.
+fn count(ending: &Ending<'_>, run: &EndedRun, job: &mut EndingJob, again: bool) {
+    if ending.outcome == Outcome::Interrupted && ending.error_class == Some(ErrorClass::OwnerDied) {
+        job.interruptions_in_a_row = job.interruptions_in_a_row.saturating_add(1);
+        return;
+    }
+    if ending.outcome != Outcome::Interrupted {
+        job.interruptions_in_a_row = 0;
+    }
+    if run.trigger == plan::Trigger::Manual {
+        return;
+    }
+    match ending.outcome {
+        Outcome::Succeeded | Outcome::Skipped => job.failures_in_a_row = 0,
+        Outcome::Failed | Outcome::TimedOut if !again => {
+            job.failures_in_a_row = job.failures_in_a_row.saturating_add(1);
+        }
+        Outcome::Failed | Outcome::TimedOut | Outcome::Cancelled | Outcome::Interrupted => {}
+    }
+}
+
+fn write_job(tx: &Connection, id: JobId, outcome: Outcome, job: &EndingJob, now: Timestamp) -> Result<()> {
+    let wake_at = if job.requests > 0 { job.wake_at } else { job.own_run_at };
+    let finished = job.scheduled_for.is_none() && job.open_runs == 0;
+    tx.prepare_cached(UPDATE_JOB)?.execute(named_params! {
+        ":id": id,
+        ":next_run_at_ms": wake_at,
+        ":scheduled_for_ms": job.scheduled_for,
+        ":attempt": job.attempt,
+        ":failed_attempts": job.failed_attempts,
+        ":ready": wake_at.is_some_and(|at| at <= now),
+        ":requests": job.requests,
+        ":planned_run_at_ms": if job.requests > 0 { job.own_run_at } else { None },
+        ":open_runs": job.open_runs,
+        ":running_at_ms": job.running_at,
+        ":running_run_id": job.running_run_id,
+        ":outcome": outcome,
+        ":failures_in_a_row": job.failures_in_a_row,
+        ":interruptions_in_a_row": job.interruptions_in_a_row,
+        ":finished_at_ms": finished.then_some(now),
+    })?;
+    Ok(())
+}
+
+fn park_if_needed(
+    tx: &Connection,
+    ending: &Ending<'_>,
+    id: JobId,
+    job: &EndingJob,
+    now: Timestamp,
+) -> Result<()> {
+    let failures = job.failures_in_a_row;
+    let limit = || match Policies::from_json(&job.policies) {
+        Ok(policies) => policies.park_after_failures,
+        Err(_) => None,
+    };
+    let reason = if let Then::Park(reason) = ending.then {
+        reason.clone()
+    } else if job.interruptions_in_a_row >= MAX_INTERRUPTIONS_IN_A_ROW
+        && ending.outcome == Outcome::Interrupted
+    {
+        format!(
+            "its process died {} times in a row while it ran: look why, then resume it",
+            job.interruptions_in_a_row
+        )
+    } else if failures > 0 && limit().is_some_and(|limit| failures >= limit) {
+        format!("{failures} occurrences in a row failed: look why, then resume it")
+    } else {
+        return Ok(());
+    };
+    park(tx, id, &reason, now)
+}
+
+/// A run that could not be ended since it had ended already.
+pub(super) fn require_open(ended: Option<Ended>, run_id: RunId) -> Result<Ended> {
+    ended.ok_or(Error::ClaimLost(run_id))
+}

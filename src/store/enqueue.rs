@@ -1,0 +1,43 @@
+//! Enqueue: insert a job that runs once, or converge by its unique key.
+
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+use super::insert::{insert_job, replace_job};
+use crate::error::{Error, Result};
+use crate::job::{Enqueued, JobId, JobSpec, OnDuplicate, UniqueKey};
+use crate::time::Timestamp;
+
+const HOLDER: &str = "
+SELECT id, open_runs
+FROM mainspring_jobs
+WHERE kind = :kind AND unique_key = :unique_key AND unique_key IS NOT NULL AND finished_at_ms IS NULL";
+
+/// Writes one job, unless an unfinished one holds its unique key; says which job the caller got.
+pub(crate) fn enqueue(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Result<Enqueued> {
+    let Some(unique) = &spec.unique else {
+        return insert_job(tx, spec, now).map(Enqueued::Created);
+    };
+    // The write lock is held: nobody takes the key between this look and the insert, and the index would refuse it.
+    match holder(tx, spec.kind, unique)? {
+        None => insert_job(tx, spec, now).map(Enqueued::Created),
+        Some((held_by, open_runs)) => match unique.on_duplicate {
+            OnDuplicate::Keep => Ok(Enqueued::Existing(held_by)),
+            OnDuplicate::Error => Err(Error::UniqueKeyHeld { key: unique.key.clone(), held_by }),
+            OnDuplicate::Replace if open_runs > 0 => Err(Error::AlreadyRunning(held_by)),
+            OnDuplicate::Replace => {
+                replace_job(tx, held_by, spec, now)?;
+                Ok(Enqueued::Replaced(held_by))
+            }
+        },
+    }
+}
+
+fn holder(tx: &Connection, kind: &str, unique: &UniqueKey) -> Result<Option<(JobId, i64)>> {
+    let mut statement = tx.prepare_cached(HOLDER)?;
+    let found = statement
+        .query_row(named_params! { ":kind": kind, ":unique_key": unique.key }, |row| {
+            Ok((row.get("id")?, row.get("open_runs")?))
+        })
+        .optional()?;
+    Ok(found)
+}

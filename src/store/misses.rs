@@ -1,0 +1,28 @@
+//! The ledger of occurrences that were not run, a range in one row.
+
+use rusqlite::{Connection, named_params};
+
+use crate::error::Result;
+use crate::job::JobId;
+use crate::plan::Miss;
+use crate::time::Timestamp;
+
+const RECORD: &str = "
+INSERT INTO mainspring_misses (job_id, from_ms, to_ms, occurrences, exact, reason, recorded_at_ms)
+VALUES (:job_id, :from_ms, :to_ms, :occurrences, :exact, :reason, :now_ms)";
+
+/// Puts the misses that `plan` decided on record.
+pub(crate) fn record(tx: &Connection, job: JobId, misses: &[Miss], now: Timestamp) -> Result<()> {
+    for miss in misses {
+        tx.prepare_cached(RECORD)?.execute(named_params! {
+            ":job_id": job,
+            ":from_ms": miss.from,
+            ":to_ms": miss.to,
+            ":occurrences": i64::try_from(miss.occurrences).unwrap_or(i64::MAX),
+            ":exact": miss.exact,
+            ":reason": miss.reason.as_str(),
+            ":now_ms": now,
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Pause and resume: an operator's hold on a job or a queue.
+
+use rusqlite::{Connection, named_params};
+
+use super::insert::calendar_of;
+use super::misses;
+use super::read::require_job;
+use crate::error::{Error, Result};
+use crate::job::JobId;
+use crate::plan;
+use crate::time::Timestamp;
+
+const PAUSE: &str = "
+UPDATE mainspring_jobs
+SET paused_at_ms = coalesce(paused_at_ms, :now_ms), pause_reason = :reason, ready = 0, updated_at_ms = :now_ms
+WHERE id = :id";
+
+const RESUME: &str = "
+UPDATE mainspring_jobs
+SET paused_at_ms = NULL,
+    pause_reason = NULL,
+    parked_at_ms = NULL,
+    park_reason = NULL,
+    failures_in_a_row = 0,
+    interruptions_in_a_row = 0,
+    updated_at_ms = :now_ms
+WHERE id = :id";
+
+const MOVE_OWN_RUN: &str = "
+UPDATE mainspring_jobs
+SET next_run_at_ms = CASE WHEN requests > 0 THEN next_run_at_ms ELSE :next_run_at_ms END,
+    planned_run_at_ms = CASE WHEN requests > 0 THEN :next_run_at_ms END,
+    scheduled_for_ms = :scheduled_for_ms,
+    attempt = 1,
+    failed_attempts = 0,
+    ready = 0
+WHERE id = :id";
+
+const PAUSE_QUEUE: &str = "
+INSERT INTO mainspring_queues (name, paused_at_ms, pause_reason)
+VALUES (:name, :now_ms, :reason)
+ON CONFLICT (name) DO UPDATE
+SET paused_at_ms = coalesce(paused_at_ms, excluded.paused_at_ms), pause_reason = excluded.pause_reason";
+
+const RESUME_QUEUE: &str = "
+UPDATE mainspring_queues
+SET paused_at_ms = NULL, pause_reason = NULL
+WHERE name = :name";
+
+/// Holds a job back. A run of it that is open goes on.
+pub(crate) fn pause(tx: &Connection, id: JobId, reason: Option<&str>, now: Timestamp) -> Result<()> {
+    let changed =
+        tx.prepare_cached(PAUSE)?.execute(named_params! { ":id": id, ":reason": reason, ":now_ms": now })?;
+    if changed == 1 { Ok(()) } else { Err(Error::JobNotFound(id.to_string())) }
+}
+
+/// Lets a job go on that was paused or parked. What came while it was held is on record, and not made up for.
+pub(crate) fn resume(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
+    let job = require_job(tx, id)?;
+    let since = match (job.paused_at, job.parked_at) {
+        (Some(paused), Some(parked)) => paused.min(parked),
+        (Some(at), None) | (None, Some(at)) => at,
+        (None, None) => return Ok(()),
+    };
+    tx.prepare_cached(RESUME)?.execute(named_params! { ":id": id, ":now_ms": now })?;
+    if !job.schedule.is_recurring() || job.attempt > 1 {
+        // A one-shot, or another attempt at an occurrence, is as due as it was.
+        return Ok(());
+    }
+    let calendar = calendar_of(tx, &job.schedule)?;
+    let plan = plan::on_resume(&job.position(calendar.as_ref()), since, now);
+    misses::record(tx, id, &plan.misses, now)?;
+    tx.prepare_cached(MOVE_OWN_RUN)?.execute(named_params! {
+        ":id": id,
+        ":next_run_at_ms": plan.next.map(|next| next.run_at),
+        ":scheduled_for_ms": plan.next.map(|next| next.scheduled_for),
+    })?;
+    Ok(())
+}
+
+/// Holds a whole queue back, for every engine.
+pub(crate) fn pause_queue(tx: &Connection, name: &str, reason: Option<&str>, now: Timestamp) -> Result<()> {
+    tx.prepare_cached(PAUSE_QUEUE)?.execute(named_params! {
+        ":name": name,
+        ":reason": reason,
+        ":now_ms": now,
+    })?;
+    Ok(())
+}
+
+/// Lets a queue go on.
+pub(crate) fn resume_queue(tx: &Connection, name: &str) -> Result<()> {
+    tx.prepare_cached(RESUME_QUEUE)?.execute(named_params! { ":name": name })?;
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! Reads. They never write; a row that cannot be read is named in the list and hides no other.
+
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+use super::rows::{Columns, job, job_columns, run, run_columns};
+use crate::error::{Error, Result};
+use crate::job::{Job, JobId};
+use crate::run::{OwnerId, Run, RunId};
+use crate::time::Timestamp;
+
+const JOB: &str = concat!("SELECT ", job_columns!(), " FROM mainspring_jobs WHERE id = :id");
+
+const JOBS: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    "
+FROM mainspring_jobs
+WHERE id > :after AND (:queue IS NULL OR queue = :queue) AND (:kind IS NULL OR kind = :kind)
+    AND (:unfinished = 0 OR finished_at_ms IS NULL) AND (:named = 0 OR name IS NOT NULL)
+ORDER BY id
+LIMIT :limit"
+);
+
+const RUN: &str = concat!(
+    "SELECT ",
+    run_columns!(),
+    "
+FROM mainspring_runs r
+LEFT JOIN mainspring_completions c ON c.run_id = r.id
+WHERE r.id = :id"
+);
+
+const RUNS_OF_JOB: &str = concat!(
+    "SELECT ",
+    run_columns!(),
+    "
+FROM mainspring_runs r
+LEFT JOIN mainspring_completions c ON c.run_id = r.id
+WHERE r.id IN (
+    SELECT id FROM (
+        SELECT id
+        FROM mainspring_runs
+        WHERE job_id = :job_id AND request_id IS NULL
+        ORDER BY scheduled_for_ms DESC, attempt DESC
+        LIMIT :limit)
+    UNION ALL
+    SELECT id FROM (
+        SELECT id
+        FROM mainspring_runs
+        WHERE job_id = :job_id AND request_id IS NOT NULL
+        ORDER BY request_id DESC, attempt DESC
+        LIMIT :limit))
+ORDER BY r.id DESC
+LIMIT :limit"
+);
+
+const NEXT_DUE: &str = "
+SELECT min(next_run_at_ms)
+FROM mainspring_jobs
+WHERE queue = :queue AND ready = 0 AND claimable = 1";
+
+const HAS_READY: &str = "
+SELECT EXISTS (SELECT 1 FROM mainspring_jobs WHERE queue = :queue AND ready = 1 AND claimable = 1)";
+
+const NEXT_DELIVERY: &str = "
+SELECT min(next_delivery_at_ms)
+FROM mainspring_completions
+WHERE delivery_queue = :queue AND delivery = 'pending' AND delivery_owner_id IS NULL";
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JobFilter {
+    pub(crate) after: i64,
+    pub(crate) queue: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) unfinished: bool,
+    pub(crate) named: bool,
+    pub(crate) limit: u32,
+}
+
+/// Jobs, and the errors of those rows that could not be read.
+pub(crate) type Listed = (Vec<Job>, Vec<Error>);
+
+pub(crate) fn find_job(conn: &Connection, id: JobId) -> Result<Option<Job>> {
+    conn.prepare_cached(JOB)?
+        .query_row(named_params! { ":id": id }, |row| Ok(job(row)))
+        .optional()?
+        .transpose()
+}
+
+pub(crate) fn require_job(conn: &Connection, id: JobId) -> Result<Job> {
+    find_job(conn, id)?.ok_or_else(|| Error::JobNotFound(id.to_string()))
+}
+
+pub(crate) fn list_jobs(conn: &Connection, filter: &JobFilter) -> Result<Listed> {
+    let mut statement = conn.prepare_cached(JOBS)?;
+    let mut rows = statement.query(named_params! {
+        ":after": filter.after,
+        ":queue": filter.queue,
+        ":kind": filter.kind,
+        ":unfinished": filter.unfinished,
+        ":named": filter.named,
+        ":limit": filter.limit,
+    })?;
+    let (mut jobs, mut errors) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        match job(row) {
+            Ok(job) => jobs.push(job),
+            Err(error) => errors.push(error),
+        }
+    }
+    Ok((jobs, errors))
+}
+
+pub(crate) fn find_run(conn: &Connection, id: RunId) -> Result<Option<Run>> {
+    conn.prepare_cached(RUN)?
+        .query_row(named_params! { ":id": id }, |row| Ok(run(row)))
+        .optional()?
+        .transpose()
+}
+
+/// The newest runs of a job, newest first; those whose rows cannot be read as errors.
+pub(crate) fn runs_of_job(conn: &Connection, id: JobId, limit: u32) -> Result<Vec<Result<Run>>> {
+    let mut statement = conn.prepare_cached(RUNS_OF_JOB)?;
+    let mut rows = statement.query(named_params! { ":job_id": id, ":limit": limit })?;
+    let mut runs = Vec::new();
+    while let Some(row) = rows.next()? {
+        runs.push(run(row));
+    }
+    Ok(runs)
+}
+
+/// When the earliest scheduled job of a queue falls due.
+pub(crate) fn next_due(conn: &Connection, queue: &str) -> Result<Option<Timestamp>> {
+    Ok(conn.prepare_cached(NEXT_DUE)?.query_row(named_params! { ":queue": queue }, |row| row.get(0))?)
+}
+
+/// Whether jobs of the queue wait for a free worker.
+pub(crate) fn has_ready(conn: &Connection, queue: &str) -> Result<bool> {
+    Ok(conn.prepare_cached(HAS_READY)?.query_row(named_params! { ":queue": queue }, |row| row.get(0))?)
+}
+
+/// When the earliest delivery of a queue is to be tried that nobody works on.
+pub(crate) fn next_delivery(conn: &Connection, queue: &str) -> Result<Option<Timestamp>> {
+    Ok(conn.prepare_cached(NEXT_DELIVERY)?.query_row(named_params! { ":queue": queue }, |row| row.get(0))?)
+}
+
+const RUN_OF_REQUEST: &str = concat!(
+    "SELECT ",
+    run_columns!(),
+    "
+FROM mainspring_runs r
+LEFT JOIN mainspring_completions c ON c.run_id = r.id
+WHERE r.job_id = :job_id AND r.request_id = :request_id AND r.request_id IS NOT NULL
+ORDER BY r.attempt DESC
+LIMIT 1"
+);
+
+/// The newest run of what was asked for by hand.
+pub(crate) fn run_of_request(conn: &Connection, job: JobId, request: i64) -> Result<Option<Run>> {
+    conn.prepare_cached(RUN_OF_REQUEST)?
+        .query_row(named_params! { ":job_id": job, ":request_id": request }, |row| Ok(run(row)))
+        .optional()?
+        .transpose()
+}
+
+const MISSES: &str = "
+SELECT id, from_ms, to_ms, occurrences, exact, reason
+FROM mainspring_misses
+WHERE job_id = :job_id
+ORDER BY from_ms DESC
+LIMIT :limit";
+
+/// The newest misses of a job, newest first.
+pub(crate) fn misses_of_job(conn: &Connection, id: JobId, limit: u32) -> Result<Vec<crate::plan::Miss>> {
+    let mut statement = conn.prepare_cached(MISSES)?;
+    let mut rows = statement.query(named_params! { ":job_id": id, ":limit": limit })?;
+    let mut misses = Vec::new();
+    while let Some(row) = rows.next()? {
+        let c = Columns::of("mainspring_misses", row)?;
+        let reason: String = c.read("reason")?;
+        misses.push(crate::plan::Miss {
+            from: c.read("from_ms")?,
+            to: c.read("to_ms")?,
+            occurrences: c.read::<i64>("occurrences")?.unsigned_abs(),
+            exact: c.read("exact")?,
+            reason: reason.parse().map_err(|_| c.malformed("reason", format!("{reason:?} is no reason")))?,
+        });
+    }
+    Ok(misses)
+}
+
+const COUNTS: &str = "
+SELECT
+    (SELECT count(*) FROM mainspring_jobs WHERE ready = 1 AND claimable = 1) AS ready,
+    (SELECT count(*) FROM mainspring_jobs WHERE ready = 0 AND claimable = 1) AS scheduled,
+    (SELECT count(*) FROM mainspring_jobs
+        WHERE ready = 0 AND claimable = 1 AND next_run_at_ms <= :now_ms) AS overdue,
+    (SELECT min(next_run_at_ms) FROM mainspring_jobs WHERE claimable = 1 AND ready = 1) AS oldest_ready,
+    (SELECT min(next_run_at_ms) FROM mainspring_jobs WHERE claimable = 1 AND ready = 0) AS next_due,
+    (SELECT count(*) FROM mainspring_runs WHERE ended_at_ms IS NULL) AS open_runs,
+    (SELECT count(*) FROM mainspring_completions
+        WHERE delivery = 'pending' AND delivery_owner_id IS NULL) AS undelivered,
+    (SELECT count(*) FROM mainspring_completions WHERE delivery_owner_id IS NOT NULL) AS delivering,
+    (SELECT count(*) FROM mainspring_owners WHERE ended_at_ms IS NULL) AS owners";
+
+const HELD: &str = "
+SELECT
+    coalesce(sum(paused_at_ms IS NOT NULL), 0) AS paused,
+    coalesce(sum(parked_at_ms IS NOT NULL), 0) AS parked,
+    coalesce(sum(enabled = 0), 0) AS disabled
+FROM mainspring_jobs
+WHERE finished_at_ms IS NULL";
+
+/// What waits, runs and is held, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) ready: u32,
+    pub(crate) scheduled: u32,
+    pub(crate) overdue: u32,
+    pub(crate) oldest_due: Option<Timestamp>,
+    pub(crate) next_due: Option<Timestamp>,
+    pub(crate) open_runs: u32,
+    pub(crate) undelivered: u32,
+    pub(crate) delivering: u32,
+    pub(crate) owners: u32,
+    pub(crate) paused: u32,
+    pub(crate) parked: u32,
+    pub(crate) disabled: u32,
+}
+
+/// Counts by the partial indexes; jobs that are held are counted by a walk over the jobs table.
+pub(crate) fn counts(conn: &Connection, now: Timestamp) -> Result<Counts> {
+    let mut counts = conn.prepare_cached(COUNTS)?.query_row(named_params! { ":now_ms": now }, |row| {
+        let next_due: Option<Timestamp> = row.get("next_due")?;
+        let overdue: u32 = row.get("overdue")?;
+        let oldest_ready: Option<Timestamp> = row.get("oldest_ready")?;
+        Ok(Counts {
+            ready: row.get("ready")?,
+            scheduled: row.get("scheduled")?,
+            overdue,
+            oldest_due: [oldest_ready, next_due.filter(|at| *at <= now)].into_iter().flatten().min(),
+            next_due,
+            open_runs: row.get("open_runs")?,
+            undelivered: row.get("undelivered")?,
+            delivering: row.get("delivering")?,
+            owners: row.get("owners")?,
+            ..Counts::default()
+        })
+    })?;
+    conn.prepare_cached(HELD)?.query_row([], |row| {
+        counts.paused = row.get("paused")?;
+        counts.parked = row.get("parked")?;
+        counts.disabled = row.get("disabled")?;
+        Ok(())
+    })?;
+    Ok(counts)
+}
+
+/// Whether the owner has open runs.
+pub(crate) fn is_open(conn: &Connection, run: RunId) -> Result<Option<bool>> {
+    const SQL: &str = "SELECT ended_at_ms IS NULL FROM mainspring_runs WHERE id = :id";
+    Ok(conn.prepare_cached(SQL)?.query_row(named_params! { ":id": run }, |row| row.get(0)).optional()?)
+}
+
+/// The owners that have not ended, for those who show them.
+pub(crate) fn owners(conn: &Connection) -> Result<Vec<OwnerId>> {
+    Ok(super::owners::not_ended(conn)?.into_iter().map(|owner| owner.id).collect())
+}

@@ -1,0 +1,75 @@
+//! Replan: jobs whose next time somebody took away get one, so that none stays silent for ever.
+
+use rusqlite::{Connection, named_params};
+
+use super::claim::park;
+use super::insert::calendar_of;
+use super::rows::{job, job_columns};
+use crate::error::Result;
+use crate::job::JobId;
+use crate::plan;
+use crate::time::Timestamp;
+
+/// At most so many are planned in one transaction.
+const BATCH: u32 = 200;
+
+const UNPLANNED: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    "
+FROM mainspring_jobs INDEXED BY mainspring_jobs_unplanned
+WHERE finished_at_ms IS NULL AND next_run_at_ms IS NULL AND open_runs = 0
+ORDER BY id
+LIMIT :batch"
+);
+
+const HAS_UNPLANNED: &str = "
+SELECT EXISTS (
+    SELECT 1
+    FROM mainspring_jobs INDEXED BY mainspring_jobs_unplanned
+    WHERE finished_at_ms IS NULL AND next_run_at_ms IS NULL AND open_runs = 0)";
+
+const PLAN: &str = "
+UPDATE mainspring_jobs
+SET next_run_at_ms = :next_run_at_ms,
+    scheduled_for_ms = :scheduled_for_ms,
+    ready = 0,
+    finished_at_ms = CASE WHEN :scheduled_for_ms IS NULL THEN :now_ms END
+WHERE id = :id";
+
+/// Whether there is anything to plan; almost never.
+pub(crate) fn has_unplanned(conn: &Connection) -> Result<bool> {
+    Ok(conn.prepare_cached(HAS_UNPLANNED)?.query_row([], |row| row.get(0))?)
+}
+
+/// Plans them from what they ran last; a job with nothing left is finished.
+pub(crate) fn replan(tx: &Connection, now: Timestamp) -> Result<usize> {
+    let mut found = Vec::new();
+    {
+        let mut statement = tx.prepare_cached(UNPLANNED)?;
+        let mut rows = statement.query(named_params! { ":batch": BATCH })?;
+        while let Some(row) = rows.next()? {
+            found.push((JobId(row.get("id")?), job(row)));
+        }
+    }
+    for (id, read) in &found {
+        let next = match read {
+            Ok(job) => {
+                let calendar = calendar_of(tx, &job.schedule)?;
+                plan::repaired(&job.position(calendar.as_ref()), job.last_scheduled_for, now)
+            }
+            Err(error) => {
+                // It gets a time so that it leaves the list, and is parked so that it does not run.
+                park(tx, *id, &error.to_string(), now)?;
+                Some(plan::Next { scheduled_for: now, run_at: now })
+            }
+        };
+        tx.prepare_cached(PLAN)?.execute(named_params! {
+            ":id": id,
+            ":next_run_at_ms": next.map(|next| next.run_at),
+            ":scheduled_for_ms": next.map(|next| next.scheduled_for),
+            ":now_ms": now,
+        })?;
+    }
+    Ok(found.len())
+}

@@ -1,0 +1,75 @@
+//! Schedule: a job with a name converges to its declaration.
+
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+use super::insert::{bump_revision, calendar_of, describe, insert_job, set_schedule};
+use super::misses;
+use super::rows::{job, job_columns};
+use crate::error::{Error, Result};
+use crate::job::{Job, JobSpec, Scheduled};
+use crate::plan;
+use crate::policy::Policies;
+use crate::time::Timestamp;
+
+const BY_NAME: &str = concat!("SELECT ", job_columns!(), " FROM mainspring_jobs WHERE name = :name");
+
+/// Creates the job, changes what differs, or writes nothing.
+///
+/// An unchanged schedule keeps its next time, however overdue; what an operator paused stays paused.
+pub(crate) fn schedule(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Result<Scheduled> {
+    let Some(name) = spec.name.as_deref() else {
+        return Err(Error::invalid("name", "is missing: a schedule is declared under a name"));
+    };
+    let Some(stored) = by_name(tx, name)? else {
+        return insert_job(tx, spec, now).map(Scheduled::Created);
+    };
+    if stored.kind != spec.kind {
+        return Err(Error::NameHasOtherKind {
+            name: name.to_owned(),
+            found: stored.kind,
+            wanted: spec.kind.to_owned(),
+        });
+    }
+    let same_schedule = spec.schedule.same_declaration(&stored.schedule);
+    if same_schedule && same_description(spec, &stored) {
+        return Ok(Scheduled::Unchanged(stored.id));
+    }
+    bump_revision(tx, stored.id, now)?;
+    describe(tx, stored.id, spec, now)?;
+    if !same_schedule {
+        close_old_schedule(tx, &stored, now)?;
+        set_schedule(tx, stored.id, spec, now)?;
+    }
+    Ok(Scheduled::Changed(stored.id))
+}
+
+/// The job of that name.
+pub(crate) fn by_name(tx: &Connection, name: &str) -> Result<Option<Job>> {
+    tx.prepare_cached(BY_NAME)?
+        .query_row(named_params! { ":name": name }, |row| Ok(job(row)))
+        .optional()?
+        .transpose()
+}
+
+/// Occurrences of the old schedule that came and were not run go on record before the new one takes over.
+pub(super) fn close_old_schedule(tx: &Connection, job: &Job, now: Timestamp) -> Result<()> {
+    if job.attempt > 1 {
+        // What waits is another attempt at an occurrence that has been run.
+        return Ok(());
+    }
+    let calendar = calendar_of(tx, &job.schedule)?;
+    let missed = plan::at_edit(&job.position(calendar.as_ref()), now);
+    misses::record(tx, job.id, &missed, now)
+}
+
+fn same_description(spec: &JobSpec, stored: &Job) -> bool {
+    spec.queue == stored.queue
+        && spec.priority == stored.priority
+        && spec.args == stored.args
+        && spec.expires_at == stored.expires_at
+        && spec.on_interrupt == stored.on_interrupt
+        && spec.on_unknown_delivery == stored.on_unknown_delivery
+        && spec.overlap == stored.overlap
+        && spec.enabled == stored.enabled
+        && Policies::from_json(&spec.policies).is_ok_and(|policies| policies == stored.policies)
+}
