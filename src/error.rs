@@ -117,6 +117,14 @@ pub enum Error {
         /// The path that was opened.
         path: PathBuf,
     },
+    /// The application's pool is on a database in memory or a temporary one.
+    #[error("the pool's database is in memory or temporary: a queue needs a file that outlives the process")]
+    NoFile,
+    /// The application's pool gave a connection that was left in a transaction.
+    #[error(
+        "a connection came out of the application's pool in the middle of a transaction: commit or roll back before it goes back"
+    )]
+    LeftInTransaction,
     /// Another connection held the database longer than the busy timeout.
     #[error(
         "the database was busy for {waited_ms} ms: another connection holds a long transaction; try again"

@@ -19,4 +19,5 @@ pub use job::{Enqueued, Job, JobArgs, JobId, JobState, Limits, NewJob, OnDuplica
 pub use policy::{Backoff, Durability, OnInterrupt, OnUnknownDelivery, Policies};
 pub use run::{Completion, Delivery, ErrorClass, Outcome, OwnerId, RequestId, Run, RunId};
 pub use schedule::{Schedule, ScheduleError};
+pub use store::{Migrated, OpenOptions};
 pub use time::{Clock, SystemClock, Timestamp};

@@ -1,16 +1,23 @@
 //! The only code that writes SQL. One transaction a file; `now` is an argument, no clock is read here.
 
+mod busy;
 pub(crate) mod calendars;
 pub(crate) mod cancel;
 pub(crate) mod claim;
 pub(crate) mod complete;
+mod database;
 pub(crate) mod deliver;
 mod ending;
 pub(crate) mod enqueue;
+mod files;
+mod history;
 mod insert;
+mod migrate;
 mod misses;
+mod options;
 pub(crate) mod owners;
 pub(crate) mod pause;
+mod pool;
 pub(crate) mod prune;
 pub(crate) mod read;
 pub(crate) mod recover;
@@ -19,8 +26,14 @@ pub(crate) mod replan;
 pub(crate) mod rows;
 pub(crate) mod run_now;
 pub(crate) mod schedule;
+mod settings;
 
 use std::time::Duration;
+
+pub(crate) use database::Database;
+pub use migrate::Migrated;
+pub use options::OpenOptions;
+pub(crate) use settings::{Sync, set_synchronous};
 
 /// How long a connection waits for another one's lock before it gives up.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

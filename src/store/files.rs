@@ -1,0 +1,244 @@
+//! The queue's files by path: the database, its folder, the folder of its owners.
+//!
+//! The database, its `-wal` and its `-shm` are never opened here while they exist: closing a descriptor of a
+//! file drops every POSIX lock that this process holds on it, SQLite's among them. Looking by path is harmless.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use super::busy;
+use crate::error::{Error, Result};
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The path as it was given, made absolute; looked at to notice that the file was replaced.
+    named: PathBuf,
+    /// The path with all links in its folder followed; what SQLite opens.
+    file: PathBuf,
+}
+
+/// Which file it is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Place {
+    /// Finds the folder and checks that the file, if there is one, is a plain file.
+    ///
+    /// # Errors
+    /// [`Error::SymbolicLink`], [`Error::CannotOpen`].
+    pub(super) fn find(path: &Path) -> Result<Self> {
+        let named = std::path::absolute(path).map_err(|error| cannot_open(path, &error))?;
+        let (Some(folder), Some(name)) = (named.parent(), named.file_name()) else {
+            return Err(Error::CannotOpen { path: named, why: "it names no file".to_owned() });
+        };
+        let folder = fs::canonicalize(folder).map_err(|error| {
+            let why = match error.kind() {
+                ErrorKind::NotFound => "its folder does not exist: make it first".to_owned(),
+                _ => format!("its folder: {error}"),
+            };
+            Error::CannotOpen { path: named.clone(), why }
+        })?;
+        let place = Self { file: folder.join(name), named };
+        place.plain_file()?;
+        Ok(place)
+    }
+
+    /// The path as it was given, made absolute.
+    pub(crate) fn named(&self) -> &Path {
+        &self.named
+    }
+
+    /// The path that SQLite opens: no folder in it is a link.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Makes an empty file that only its owner may read, if there is none. One that exists is left as it is.
+    pub(super) fn create_if_missing(&self, create: bool) -> Result<Identity> {
+        if self.plain_file()?.is_none() {
+            self.create(create)?;
+        }
+        self.identity()?.ok_or_else(|| Error::FileReplaced { path: self.named.clone() })
+    }
+
+    fn create(&self, create: bool) -> Result<()> {
+        if !create {
+            return Err(Error::CannotOpen {
+                path: self.named.clone(),
+                why: "it does not exist, and `OpenOptions::create` is off".to_owned(),
+            });
+        }
+        // The file is new, so nothing has a lock on it that closing it could drop.
+        match owner_only(fs::OpenOptions::new().write(true).create_new(true)).open(&self.file) {
+            Ok(_) => Ok(()),
+            // Another process was faster; what it made is looked at like any other file.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => self.plain_file().map(|_| ()),
+            Err(error) => Err(cannot_create(&self.named, &error)),
+        }
+    }
+
+    /// Checks that the path still names that file.
+    ///
+    /// # Errors
+    /// [`Error::FileReplaced`].
+    pub(super) fn is_still(&self, identity: Identity) -> Result<()> {
+        if self.identity()? == Some(identity) {
+            return Ok(());
+        }
+        Err(Error::FileReplaced { path: self.named.clone() })
+    }
+
+    /// Which file the path names now, if there is one.
+    fn identity(&self) -> Result<Option<Identity>> {
+        // A folder that is a link may lead elsewhere by now: that is noticed too.
+        match fs::symlink_metadata(&self.named) {
+            Ok(found) => Ok(Some(Identity::of(&found))),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(source) => Err(Error::Io { what: format!("looking at {:?}", self.named), source }),
+        }
+    }
+
+    /// Whether frames wait in the write-ahead log.
+    pub(super) fn has_log(&self) -> bool {
+        fs::symlink_metadata(self.beside("-wal")).is_ok_and(|found| found.len() > 0)
+    }
+
+    /// The folder of the owners' lock files, made with mode 0700 if there is none.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`] and [`Error::CannotOpen`].
+    pub(crate) fn owners_dir(&self) -> Result<PathBuf> {
+        let dir = self.beside(".owners");
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        match builder.create(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(cannot_create(&dir, &error)),
+        }
+        // A link would let somebody else choose which files are locked.
+        match fs::symlink_metadata(&dir) {
+            Ok(found) if found.is_dir() => Ok(dir),
+            Ok(_) => Err(Error::CannotOpen {
+                path: dir,
+                why: "it is no folder: the lock files of the engines go there".to_owned(),
+            }),
+            Err(error) => Err(cannot_open(&dir, &error)),
+        }
+    }
+
+    /// Whether a new file can be made beside the database. Asked after an error only.
+    pub(super) fn folder_is_writable(&self) -> bool {
+        let probe = self.beside(&format!(".probe-{}", std::process::id()));
+        match owner_only(fs::OpenOptions::new().write(true).create_new(true)).open(&probe) {
+            Ok(_) => fs::remove_file(&probe).is_ok(),
+            Err(error) => error.kind() == ErrorKind::AlreadyExists,
+        }
+    }
+
+    fn plain_file(&self) -> Result<Option<fs::Metadata>> {
+        match fs::symlink_metadata(&self.file) {
+            Ok(found) if found.is_symlink() => Err(Error::SymbolicLink { path: self.named.clone() }),
+            Ok(found) if found.is_file() => Ok(Some(found)),
+            Ok(_) => {
+                Err(Error::CannotOpen { path: self.named.clone(), why: "it is no plain file".to_owned() })
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(cannot_open(&self.named, &error)),
+        }
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name: OsString = self.file.clone().into_os_string();
+        name.push(suffix);
+        PathBuf::from(name)
+    }
+}
+
+impl Identity {
+    #[cfg(unix)]
+    fn of(found: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self { device: found.dev(), inode: found.ino() }
+    }
+
+    /// Elsewhere an open file can be neither deleted nor replaced; that it exists is all there is to see.
+    #[cfg(not(unix))]
+    fn of(_found: &fs::Metadata) -> Self {
+        Self { device: 0, inode: 0 }
+    }
+}
+
+/// Held by the one process that makes or migrates the file.
+#[derive(Debug)]
+pub(super) struct MigrationLock {
+    _file: File,
+}
+
+impl MigrationLock {
+    /// Waits for the lock, asking each millisecond.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when another process holds it for longer than `timeout`.
+    pub(super) fn take(place: &Place, timeout: Duration) -> Result<Self> {
+        let path = place.owners_dir()?.join("migrate.lock");
+        let mut tries = 0;
+        loop {
+            let file = owner_only(fs::OpenOptions::new().write(true).create(true).truncate(false))
+                .open(&path)
+                .map_err(|error| cannot_create(&path, &error))?;
+            match file.try_lock() {
+                Ok(()) if is_still_there(&file, &path)? => return Ok(Self { _file: file }),
+                // Somebody removed the file: a lock on it keeps nobody out.
+                Ok(()) => {}
+                Err(fs::TryLockError::WouldBlock) => {}
+                Err(fs::TryLockError::Error(source)) => {
+                    return Err(Error::Io { what: format!("locking {path:?}"), source });
+                }
+            }
+            if tries >= busy::tries(timeout) {
+                return Err(Error::Busy { waited_ms: millis(timeout) });
+            }
+            tries += 1;
+            thread::sleep(busy::STEP);
+        }
+    }
+}
+
+fn is_still_there(file: &File, path: &Path) -> Result<bool> {
+    let held = file.metadata().map_err(Error::io(format!("looking at {path:?}")))?;
+    Ok(fs::symlink_metadata(path).is_ok_and(|found| Identity::of(&found) == Identity::of(&held)))
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn owner_only(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+fn cannot_open(path: &Path, error: &io::Error) -> Error {
+    Error::CannotOpen { path: path.to_owned(), why: error.to_string() }
+}
+
+fn cannot_create(path: &Path, error: &io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            Error::ReadOnly { path: path.to_owned() }
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DiskFull,
+        _ => cannot_open(path, error),
+    }
+}
