@@ -4,6 +4,8 @@
 #[cfg_attr(not(test), expect(dead_code, unreachable_pub, reason = "`Queue::doctor` will run it"))]
 #[cfg_attr(test, expect(unreachable_pub, reason = "`Queue::doctor` will return its findings"))]
 pub(crate) mod doctor;
+#[cfg(test)]
+mod views;
 
 use std::time::Duration;
 
