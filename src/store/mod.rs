@@ -7,6 +7,7 @@ pub(crate) mod claim;
 pub(crate) mod complete;
 mod database;
 pub(crate) mod deliver;
+pub(crate) mod doctor;
 mod ending;
 pub(crate) mod enqueue;
 mod files;
@@ -27,6 +28,8 @@ pub(crate) mod rows;
 pub(crate) mod run_now;
 pub(crate) mod schedule;
 mod settings;
+#[cfg(test)]
+mod views;
 
 use std::time::Duration;
 
