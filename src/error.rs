@@ -142,6 +142,12 @@ pub enum Error {
         /// What SQLite said.
         why: String,
     },
+    /// The transaction failed before its commit; nothing of it is in the file.
+    #[error("nothing was written: {why}")]
+    NotWritten {
+        /// What went wrong.
+        why: String,
+    },
     /// There is no such job.
     #[error("there is no job {0}")]
     JobNotFound(String),
@@ -270,6 +276,23 @@ impl Error {
     /// Whether the run was taken from this owner.
     pub fn is_claim_lost(&self) -> bool {
         matches!(self, Self::ClaimLost(_))
+    }
+
+    /// The same error for another caller, as far as it can be had twice.
+    pub(crate) fn twin(&self) -> Self {
+        match self {
+            Self::Busy { waited_ms } => Self::Busy { waited_ms: *waited_ms },
+            Self::DiskFull => Self::DiskFull,
+            Self::FileReplaced { path } => Self::FileReplaced { path: path.clone() },
+            Self::NotADatabase { path } => Self::NotADatabase { path: path.clone() },
+            Self::ReadOnly { path } => Self::ReadOnly { path: path.clone() },
+            Self::CannotOpen { path, why } => Self::CannotOpen { path: path.clone(), why: why.clone() },
+            Self::Sqlite(rusqlite::Error::SqliteFailure(code, text)) => {
+                Self::Sqlite(rusqlite::Error::SqliteFailure(*code, text.clone()))
+            }
+            Self::Closed => Self::Closed,
+            other => Self::NotWritten { why: other.to_string() },
+        }
     }
 
     pub(crate) fn invalid(option: &'static str, why: impl Into<String>) -> Self {

@@ -1,3 +1,20 @@
 //! The writer thread: commands, timer and claims; synchronous.
+//!
+//! One thread owns the connection that writes. It takes the commands that have arrived, runs each in a savepoint,
+//! claims for the slots that are free, commits once, and only then answers. A blocking caller that finds the
+//! writer idle does its work itself.
 
+mod engines;
+mod handle;
+mod inbox;
+mod liveness;
 pub(crate) mod messages;
+mod op;
+mod owner;
+mod pulse;
+mod thread;
+mod writer;
+
+pub(crate) use handle::Handle;
+pub(crate) use op::Promise;
+pub(crate) use pulse::CoreHealth;

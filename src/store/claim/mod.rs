@@ -29,6 +29,8 @@ pub(crate) struct ClaimRequest<'a> {
     pub(crate) kinds: &'a HashSet<String>,
     /// Whether this transaction's commit will be synced.
     pub(crate) synced: bool,
+    /// Claim each job in a savepoint of its own and park the one that SQLite refuses to claim.
+    pub(crate) careful: bool,
     pub(crate) durability: Durability,
 }
 
@@ -158,9 +160,9 @@ pub(crate) fn claim(
         } else if needs_sync(&job, request) {
             claims.needs_sync = true;
             break;
-        } else if let Err(error) = claim_job(tx, &job, request, burst, now, &mut claims) {
+        } else if let Err(error) = claim_apart(tx, &job, request, burst, now, &mut claims) {
             match error {
-                Error::MalformedRow { .. } => {
+                error if request.careful && !error.is_transient() => {
                     park(tx, job.id, &error.to_string(), now)?;
                     claims.parked.push((job.id, error.to_string()));
                 }
@@ -180,6 +182,27 @@ fn needs_sync(job: &DueJob, request: &ClaimRequest<'_>) -> bool {
         Durability::Relaxed => false,
     };
     wanted && !request.synced
+}
+
+/// Claims one job; in a savepoint of its own where a claim has failed before.
+fn claim_apart(
+    tx: &Connection,
+    job: &DueJob,
+    request: &ClaimRequest<'_>,
+    burst: &mut Burst,
+    now: Timestamp,
+    claims: &mut Claims,
+) -> Result<()> {
+    if !request.careful {
+        return claim_job(tx, job, request, burst, now, claims);
+    }
+    tx.prepare_cached("SAVEPOINT claim")?.execute([])?;
+    let claimed = claim_job(tx, job, request, burst, now, claims);
+    if claimed.is_err() {
+        tx.prepare_cached("ROLLBACK TO claim")?.execute([])?;
+    }
+    tx.prepare_cached("RELEASE claim")?.execute([])?;
+    claimed
 }
 
 fn claim_job(

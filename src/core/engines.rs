@@ -1,0 +1,257 @@
+//! The engines that are attached to a writer: their slots, and the runs whose handlers run in this process.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::messages::{EngineEvent, EngineSpec, StopReason};
+use super::owner::OwnerLock;
+use crate::exchange::{ClaimedDelivery, ClaimedRun};
+use crate::run::{OwnerId, RunId};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// All attached engines. Locked for moments only, never across SQL: a generation that hangs in the file must not
+/// keep the next one from it.
+#[derive(Default)]
+pub(super) struct Engines {
+    attached: Mutex<Vec<Attached>>,
+}
+
+/// One engine.
+pub(super) struct Attached {
+    pub(super) owners: Vec<Owned>,
+    pub(super) queues: Vec<ServedQueue>,
+    pub(super) kinds: Arc<HashSet<String>>,
+    pub(super) deliveries: usize,
+    pub(super) claiming: bool,
+    events: UnboundedSender<EngineEvent>,
+    /// Runs whose handlers have not ended, and whether each was told to stop.
+    running: HashMap<RunId, Running>,
+    delivering: HashSet<RunId>,
+}
+
+/// One life of an engine: each generation of the writer gives it a new one.
+pub(super) struct Owned {
+    pub(super) id: OwnerId,
+    pub(super) generation: u32,
+    pub(super) lock: OwnerLock,
+}
+
+pub(super) struct ServedQueue {
+    pub(super) name: Arc<str>,
+    pub(super) workers: usize,
+}
+
+struct Running {
+    queue: Arc<str>,
+    owner: OwnerId,
+    told_to_stop: bool,
+}
+
+/// What one engine may claim from one queue.
+pub(super) struct Room {
+    pub(super) owner: OwnerId,
+    pub(super) queue: Arc<str>,
+    pub(super) kinds: Arc<HashSet<String>>,
+    pub(super) slots: usize,
+    pub(super) deliveries: usize,
+}
+
+/// An earlier life of an engine of this process.
+pub(super) struct Retired {
+    pub(super) owner: OwnerId,
+    pub(super) running_here: Vec<RunId>,
+}
+
+impl Engines {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Vec<Attached>> {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn attach(&self, spec: EngineSpec, owned: Owned) {
+        let queues = spec
+            .queues
+            .into_iter()
+            .map(|queue| ServedQueue { name: queue.name.into(), workers: queue.workers as usize })
+            .collect();
+        self.lock().push(Attached {
+            owners: vec![owned],
+            queues,
+            kinds: Arc::new(spec.kinds.into_iter().collect()),
+            deliveries: spec.deliveries as usize,
+            claiming: true,
+            events: spec.events,
+            running: HashMap::new(),
+            delivering: HashSet::new(),
+        });
+    }
+
+    /// Whether this generation has an engine that claims.
+    pub(super) fn any(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
+    /// The room for claims of this generation, given the runs that end in the transaction.
+    pub(super) fn rooms(&self, generation: u32, ending: &[RunId], delivered: &[RunId]) -> Vec<Room> {
+        let mut rooms = Vec::new();
+        for engine in self.lock().iter().filter(|engine| engine.claiming) {
+            let Some(owned) = engine.owners.iter().find(|owned| owned.generation == generation) else {
+                continue;
+            };
+            let taken = engine.delivering.iter().filter(|run| !delivered.contains(run)).count();
+            for queue in &engine.queues {
+                let busy = engine
+                    .running
+                    .iter()
+                    .filter(|(run, running)| running.queue == queue.name && !ending.contains(run))
+                    .count();
+                rooms.push(Room {
+                    owner: owned.id,
+                    queue: Arc::clone(&queue.name),
+                    kinds: Arc::clone(&engine.kinds),
+                    slots: queue.workers.saturating_sub(busy),
+                    deliveries: engine.deliveries.saturating_sub(taken),
+                });
+            }
+        }
+        rooms
+    }
+
+    /// Hands committed claims over. An engine that is gone has dropped its receiver: its runs are recovered.
+    pub(super) fn hand_over(&self, runs: Vec<ClaimedRun>, deliveries: Vec<ClaimedDelivery>) {
+        let mut attached = self.lock();
+        for run in runs {
+            if let Some(engine) = by_owner(&mut attached, run.owner_id) {
+                let queue = engine
+                    .queues
+                    .iter()
+                    .find(|queue| *queue.name == *run.queue)
+                    .map_or_else(|| run.queue.as_str().into(), |queue| Arc::clone(&queue.name));
+                let running = Running { queue, owner: run.owner_id, told_to_stop: false };
+                engine.running.insert(run.run_id, running);
+                drop(engine.events.send(EngineEvent::Run(Box::new(run))));
+            }
+        }
+        for delivery in deliveries {
+            if let Some(engine) = by_owner(&mut attached, delivery.owner_id) {
+                engine.delivering.insert(delivery.run_id);
+                drop(engine.events.send(EngineEvent::Deliver(Box::new(delivery))));
+            }
+        }
+    }
+
+    /// The handlers of these runs have ended.
+    pub(super) fn ended(&self, runs: &[RunId], delivered: &[RunId]) {
+        for engine in self.lock().iter_mut() {
+            for run in runs {
+                engine.running.remove(run);
+            }
+            for run in delivered {
+                engine.delivering.remove(run);
+            }
+        }
+    }
+
+    /// Stops handlers: of runs that are open and were asked to stop, and of runs that are no longer open.
+    pub(super) fn stop(&self, owner: OwnerId, open: &[(RunId, bool)]) {
+        for engine in self.lock().iter_mut() {
+            for (run, running) in &mut engine.running {
+                if running.owner != owner || running.told_to_stop {
+                    continue;
+                }
+                let reason = match open.iter().find(|(id, _)| id == run) {
+                    Some((_, false)) => continue,
+                    Some((_, true)) => StopReason::Cancelled,
+                    None => StopReason::Fenced,
+                };
+                running.told_to_stop = true;
+                drop(engine.events.send(EngineEvent::Stop(*run, reason)));
+            }
+        }
+    }
+
+    /// Owners of this process with runs whose handlers have not ended.
+    pub(super) fn owners_with_runs(&self) -> Vec<OwnerId> {
+        let mut owners: Vec<OwnerId> = self
+            .lock()
+            .iter()
+            .flat_map(|engine| engine.running.values().map(|running| running.owner).collect::<Vec<_>>())
+            .collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners
+    }
+
+    /// The uuids of all lives of this process's engines.
+    pub(super) fn uuids(&self) -> Vec<String> {
+        let attached = self.lock();
+        let owners = attached.iter().flat_map(|engine| &engine.owners);
+        owners.map(|owned| owned.lock.uuid().to_owned()).collect()
+    }
+
+    /// Lives of earlier generations, whose late claims are to be given back.
+    pub(super) fn retired(&self, generation: u32) -> Vec<Retired> {
+        let attached = self.lock();
+        let mut retired = Vec::new();
+        for engine in attached.iter() {
+            for owned in engine.owners.iter().filter(|owned| owned.generation != generation) {
+                let running_here = engine
+                    .running
+                    .iter()
+                    .filter(|(_, running)| running.owner == owned.id)
+                    .map(|(run, _)| *run)
+                    .collect();
+                retired.push(Retired { owner: owned.id, running_here });
+            }
+        }
+        retired
+    }
+
+    /// Lets go of an earlier life that has nothing left.
+    pub(super) fn forget(&self, owner: OwnerId) {
+        for engine in self.lock().iter_mut() {
+            if let Some(position) = engine.owners.iter().position(|owned| owned.id == owner) {
+                engine.owners.remove(position).lock.remove();
+            }
+        }
+    }
+
+    /// Engines that have no life in this generation yet, by their newest one.
+    pub(super) fn without_owner(&self, generation: u32) -> Vec<OwnerId> {
+        let attached = self.lock();
+        let without =
+            attached.iter().filter(|engine| engine.owners.iter().all(|owned| owned.generation != generation));
+        without.filter_map(|engine| engine.owners.last().map(|owned| owned.id)).collect()
+    }
+
+    pub(super) fn add_owner(&self, of: OwnerId, owned: Owned) {
+        if let Some(engine) = by_owner(&mut self.lock(), of) {
+            engine.owners.push(owned);
+        }
+    }
+
+    /// No claims any more for this engine.
+    pub(super) fn stop_claiming(&self, owner: OwnerId) {
+        if let Some(engine) = by_owner(&mut self.lock(), owner) {
+            engine.claiming = false;
+        }
+    }
+
+    /// All lives of the engine that this one belongs to.
+    pub(super) fn lives_of(&self, owner: OwnerId) -> Vec<OwnerId> {
+        let mut attached = self.lock();
+        let engine = by_owner(&mut attached, owner);
+        engine.map(|engine| engine.owners.iter().map(|owned| owned.id).collect()).unwrap_or_default()
+    }
+
+    /// Takes the engine out; its locks are let go when the result is dropped.
+    pub(super) fn detach(&self, owner: OwnerId) -> Option<Attached> {
+        let mut attached = self.lock();
+        let position =
+            attached.iter().position(|engine| engine.owners.iter().any(|owned| owned.id == owner))?;
+        Some(attached.remove(position))
+    }
+}
+
+fn by_owner<'a>(attached: &'a mut MutexGuard<'_, Vec<Attached>>, owner: OwnerId) -> Option<&'a mut Attached> {
+    attached.iter_mut().find(|engine| engine.owners.iter().any(|owned| owned.id == owner))
+}

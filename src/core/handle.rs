@@ -1,0 +1,299 @@
+//! The handle on the writer: commands go in, answers come out after the commit.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::engines::{Engines, Owned};
+use super::inbox::Inbox;
+use super::liveness::end_lives;
+use super::messages::{BeginDelivery, Complete, Completed, EngineSpec, SettleDelivery};
+use super::op::{Answer, Effect, Op, Patience, Promise};
+use super::owner::OwnerLock;
+use super::pulse::{CoreHealth, Pulse};
+use super::thread::Writer;
+use crate::error::{Error, Result};
+use crate::job::Limits;
+use crate::run::OwnerId;
+use crate::store::complete::{Recorded, complete};
+use crate::store::owners::NewOwner;
+use crate::store::{Database, deliver, owners};
+use crate::time::{Clock, Timestamp};
+
+/// What the generations of a writer, and everybody who talks to them, have in common.
+pub(super) struct Shared {
+    pub(super) db: Database,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) inbox: Inbox,
+    pub(super) engines: Engines,
+    pub(super) pulse: Pulse,
+    pub(super) host: String,
+    current: Mutex<Option<Writer>>,
+    /// Another connection of this process is about to commit something for the queue.
+    hinted: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn take_hint(&self) -> bool {
+        self.hinted.swap(false, Ordering::Relaxed)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Writer>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes the writer when the last handle is gone.
+struct Closer(Arc<Shared>);
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        self.0.inbox.close();
+    }
+}
+
+/// A handle on the writer; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    closer: Arc<Closer>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("db", &self.shared().db).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// Starts the writer of an open file.
+    pub(crate) fn start(db: Database, clock: Arc<dyn Clock>) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            pulse: Pulse::new(clock.now()),
+            db,
+            clock: Arc::clone(&clock),
+            inbox: Inbox::default(),
+            engines: Engines::default(),
+            host: host(),
+            current: Mutex::new(None),
+            hinted: AtomicBool::new(false),
+        });
+        let writer = Writer::start(&shared, 1)?;
+        *shared.current() = Some(writer);
+        let weak = Arc::downgrade(&shared);
+        clock.on_move(Box::new(move || {
+            if let Some(shared) = weak.upgrade() {
+                shared.inbox.nudge();
+            }
+        }));
+        Ok(Self { closer: Arc::new(Closer(shared)) })
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.closer.0
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.shared().db
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.shared().clock
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.shared().db.options().limits
+    }
+
+    pub(crate) fn database_uuid(&self) -> &str {
+        self.shared().db.uuid()
+    }
+
+    pub(crate) fn health(&self) -> CoreHealth {
+        let shared = self.shared();
+        let generation = shared.current().as_ref().map_or(0, |writer| writer.generation.number);
+        shared.pulse.health(generation, shared.inbox.len())
+    }
+
+    /// Wakes the writer, so that it looks at the file and the clock; writes nothing.
+    pub(crate) fn nudge(&self) {
+        self.shared().inbox.nudge();
+    }
+
+    /// Another connection of this process is in a transaction for the queue: its commit is looked for closely.
+    pub(crate) fn expect_commit(&self) {
+        self.shared().hinted.store(true, Ordering::Relaxed);
+        self.shared().inbox.nudge();
+    }
+
+    /// Runs a function in the next transaction; resolves after the commit. The function may be called several
+    /// times, each time in a transaction that starts from scratch.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        promise: Promise,
+        run: impl FnMut(&Connection, Timestamp) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.submit(promise, Patience::Caller, Effect::None, run).await
+    }
+
+    /// The same for what may stop or end open runs.
+    pub(crate) async fn write_stopping<T: Send + 'static>(
+        &self,
+        run: impl FnMut(&Connection, Timestamp) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.submit(Promise::Kept, Patience::Caller, Effect::MayStopRuns, run).await
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        promise: Promise,
+        patience: Patience,
+        effect: Effect,
+        run: impl FnMut(&Connection, Timestamp) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = oneshot::channel();
+        let answer = Answer::Task(sender);
+        let op = Op { promise, patience, effect, since: Instant::now(), run, result: None, answer };
+        self.shared().inbox.push(Box::new(op), true)?;
+        receiver.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Runs a function in the next transaction and blocks until its commit. A caller that finds the writer idle
+    /// does the writer's work itself, which saves the way to another thread and back.
+    pub(crate) fn write_blocking<T: Send + 'static>(
+        &self,
+        promise: Promise,
+        effect_stops: bool,
+        run: impl FnMut(&Connection, Timestamp) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = sync_channel(1);
+        let answer = Answer::Thread(sender);
+        let effect = if effect_stops { Effect::MayStopRuns } else { Effect::None };
+        let since = Instant::now();
+        let op = Op { promise, patience: Patience::Caller, effect, since, run, result: None, answer };
+        self.shared().inbox.push(Box::new(op), false)?;
+        self.help();
+        receiver.recv().unwrap_or(Err(Error::Closed))
+    }
+
+    /// Drives the writer if nobody else does; otherwise sees to it that whoever does takes the command, too.
+    fn help(&self) {
+        let shared = self.shared();
+        let writer = shared.current().clone();
+        if let Some(writer) = writer {
+            match writer.core.try_lock() {
+                Ok(mut core) => {
+                    let sleep = core.step();
+                    drop(core);
+                    shared.inbox.wake_by(Instant::now() + sleep);
+                    return;
+                }
+                Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock) => {}
+            }
+        }
+        shared.inbox.nudge();
+    }
+
+    /// Begins an engine's life: its lock and its row; then it claims.
+    pub(crate) fn attach(&self, spec: EngineSpec) -> Result<OwnerId> {
+        let shared = self.shared();
+        let generation = shared.current().as_ref().map_or(1, |writer| writer.generation.number);
+        let lock = OwnerLock::take(&shared.db.owners_dir()?)?;
+        let (uuid, host) = (lock.uuid().to_owned(), shared.host.clone());
+        let id = self.write_blocking(Promise::Kept, false, move |tx, now| {
+            let owner = NewOwner { uuid: &uuid, generation, pid: std::process::id(), host: &host };
+            owners::register(tx, &owner, now)
+        })?;
+        shared.engines.attach(spec, Owned { id, generation, lock });
+        shared.inbox.nudge();
+        Ok(id)
+    }
+
+    /// Records how a run ended; driven until it is written.
+    pub(crate) async fn complete(&self, fact: Complete) -> Result<Completed> {
+        let run_id = fact.run_id;
+        let recorded = self
+            .submit(Promise::Kept, Patience::Fact, Effect::FreesSlot(run_id), move |tx, now| {
+                complete(tx, &fact, now)
+            })
+            .await?;
+        match recorded {
+            Recorded::Outcome(completed) => Ok(completed),
+            Recorded::Late => Err(Error::ClaimLost(run_id)),
+        }
+    }
+
+    /// Marks a delivery as begun and answers which attempt it is.
+    pub(crate) async fn begin_delivery(&self, fact: BeginDelivery) -> Result<u32> {
+        let promise = if fact.may_resend { Promise::Repaired } else { Promise::Kept };
+        self.submit(promise, Patience::Fact, Effect::None, move |tx, now| deliver::begin(tx, &fact, now))
+            .await
+    }
+
+    /// Records what came of a delivery.
+    pub(crate) async fn settle_delivery(&self, fact: SettleDelivery) -> Result<()> {
+        let effect = Effect::FreesDelivery(fact.run_id);
+        self.submit(Promise::Repaired, Patience::Fact, effect, move |tx, now| deliver::settle(tx, &fact, now))
+            .await
+    }
+
+    /// Ends claiming; once it has resolved, nothing is claimed any more.
+    pub(crate) async fn stop_claiming(&self, owner: OwnerId) -> Result<()> {
+        self.shared().engines.stop_claiming(owner);
+        // A transaction that saw the engine claim is over when this one is.
+        self.submit(Promise::Repaired, Patience::Fact, Effect::None, |_, _| Ok(())).await
+    }
+
+    /// Ends the engine's lives and lets go of their locks. Runs that are still open are then recovered by others.
+    pub(crate) async fn detach(&self, owner: OwnerId) -> Result<()> {
+        let lives = self.shared().engines.lives_of(owner);
+        let over = self
+            .submit(Promise::Kept, Patience::Fact, Effect::None, move |tx, now| end_lives(tx, &lives, now))
+            .await?;
+        if let Some(attached) = self.shared().engines.detach(owner) {
+            for owned in attached.owners {
+                if over.contains(&owned.id) {
+                    owned.lock.remove();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces a writer that hangs: new thread, new connection, new owners. The old one, if it wakes, commits
+    /// nothing any more.
+    pub(crate) fn replace_generation(&self) -> Result<()> {
+        let shared = self.shared();
+        let mut current = shared.current();
+        let number = match &*current {
+            Some(writer) => {
+                writer.generation.end();
+                writer.generation.number.saturating_add(1)
+            }
+            None => 1,
+        };
+        *current = Some(Writer::start(shared, number)?);
+        drop(current);
+        shared.inbox.nudge();
+        Ok(())
+    }
+
+    /// Waits until all commands that were given before are written or answered, and ends the writer.
+    pub(crate) fn close(&self, longest: Duration) -> bool {
+        let shared = self.shared();
+        shared.inbox.close();
+        let until = Instant::now() + longest;
+        while shared.inbox.len() > 0 && Instant::now() < until {
+            std::thread::yield_now();
+        }
+        shared.inbox.len() == 0
+    }
+}
+
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().chars().take(200).collect())
+}

@@ -1,0 +1,173 @@
+//! Who lives: other owners' deaths are found by their locks, and what the dead left is settled in pieces.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::engines::Owned;
+use super::handle::Shared;
+use super::owner::{self, OwnerLock};
+use super::thread::Generation;
+use crate::error::Result;
+use crate::run::OwnerId;
+use crate::store::owners::{EndReason, NewOwner, Owner};
+use crate::store::recover::{Cause, has_work, interrupted, recover};
+use crate::store::{deliver, owners};
+use crate::time::Timestamp;
+
+/// Other owners' locks are tried this often.
+const LOOK_AT_OWNERS: Duration = Duration::from_millis(500);
+
+#[derive(Default)]
+pub(super) struct Liveness {
+    looked_at: Option<Instant>,
+    /// A dead owner whose recovery goes on, a piece a step.
+    recovering: Option<Owner>,
+    /// Open runs of this process may have been asked to stop, or ended by somebody else.
+    pub(super) look_at_stops: bool,
+}
+
+impl Liveness {
+    fn is_due(&self) -> bool {
+        self.looked_at.is_none_or(|at| at.elapsed() >= LOOK_AT_OWNERS)
+    }
+
+    pub(super) fn may_write(&self, news: bool) -> bool {
+        news || self.recovering.is_some() || self.is_due()
+    }
+
+    /// How long until the next look.
+    pub(super) fn next_look(&self) -> Duration {
+        if self.recovering.is_some() || self.look_at_stops {
+            return Duration::ZERO;
+        }
+        self.looked_at.map_or(Duration::ZERO, |at| LOOK_AT_OWNERS.saturating_sub(at.elapsed()))
+    }
+
+    pub(super) fn tend(
+        &mut self,
+        shared: &Shared,
+        generation: &Generation,
+        conn: &Connection,
+        news: bool,
+        now: Timestamp,
+    ) -> Result<()> {
+        let due = self.is_due();
+        if due {
+            self.looked_at = Some(Instant::now());
+            shared.db.check_identity()?;
+            renew_owners(shared, generation, conn, now)?;
+        }
+        if std::mem::take(&mut self.look_at_stops) || news || due {
+            stop_runs(shared, conn)?;
+        }
+        if due {
+            give_back_late_claims(shared, generation, conn, now)?;
+            if self.recovering.is_none() {
+                self.recovering = find_dead(shared, conn)?;
+            }
+        }
+        if let Some(dead) = &self.recovering
+            && recover_piece(shared, conn, dead, now)?
+        {
+            // The next dead one is looked for at once.
+            (self.recovering, self.looked_at) = (None, None);
+        }
+        Ok(())
+    }
+}
+
+/// A new generation gives each engine a new life, lock first.
+fn renew_owners(shared: &Shared, generation: &Generation, conn: &Connection, now: Timestamp) -> Result<()> {
+    for of in shared.engines.without_owner(generation.number) {
+        let owned = register(shared, generation.number, conn, now)?;
+        shared.engines.add_owner(of, owned);
+    }
+    Ok(())
+}
+
+/// Takes a lock and writes the owner's row.
+pub(super) fn register(shared: &Shared, generation: u32, conn: &Connection, now: Timestamp) -> Result<Owned> {
+    let lock = OwnerLock::take(&shared.db.owners_dir()?)?;
+    let owner = NewOwner { uuid: lock.uuid(), generation, pid: std::process::id(), host: &shared.host };
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+    let id = owners::register(&tx, &owner, now)?;
+    tx.commit()?;
+    Ok(Owned { id, generation, lock })
+}
+
+fn stop_runs(shared: &Shared, conn: &Connection) -> Result<()> {
+    for owner in shared.engines.owners_with_runs() {
+        shared.engines.stop(owner, &owners::open_runs(conn, owner)?);
+    }
+    Ok(())
+}
+
+/// What an earlier generation claimed in its last moment has no handler: it is given back.
+fn give_back_late_claims(
+    shared: &Shared,
+    generation: &Generation,
+    conn: &Connection,
+    now: Timestamp,
+) -> Result<()> {
+    for retired in shared.engines.retired(generation.number) {
+        let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+        interrupted(&tx, retired.owner, &retired.running_here, Cause::NeverStarted, now)?;
+        deliver::hand_back(&tx, retired.owner)?;
+        let over = retired.running_here.is_empty() && !has_work(&tx, retired.owner)?;
+        if over {
+            owners::end(&tx, retired.owner, EndReason::Stopped, now)?;
+        }
+        tx.commit()?;
+        if over {
+            shared.engines.forget(retired.owner);
+        }
+    }
+    Ok(())
+}
+
+fn find_dead(shared: &Shared, conn: &Connection) -> Result<Option<Owner>> {
+    let ours = shared.engines.uuids();
+    let dir = shared.db.owners_dir()?;
+    for owner in owners::not_ended(conn)? {
+        if !ours.contains(&owner.uuid) && owner::is_dead(&dir, &owner.uuid)? {
+            return Ok(Some(owner));
+        }
+    }
+    Ok(None)
+}
+
+/// Settles a piece of what a dead owner left; whether that was all.
+fn recover_piece(shared: &Shared, conn: &Connection, dead: &Owner, now: Timestamp) -> Result<bool> {
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+    let piece = recover(&tx, dead.id, Cause::OwnerDied, now)?;
+    if piece.done {
+        owners::end(&tx, dead.id, EndReason::Died, now)?;
+    }
+    tx.commit()?;
+    if piece.runs + piece.deliveries > 0 {
+        tracing::warn!(
+            owner = dead.id.0,
+            runs = piece.runs,
+            deliveries = piece.deliveries,
+            "settled what a dead owner left"
+        );
+    }
+    if piece.done {
+        owner::forget(&shared.db.owners_dir()?, &dead.uuid);
+    }
+    Ok(piece.done)
+}
+
+/// Ends the lives of an engine: what was not begun is handed back, and an owner with nothing left has stopped.
+pub(super) fn end_lives(tx: &Connection, lives: &[OwnerId], now: Timestamp) -> Result<Vec<OwnerId>> {
+    let mut over = Vec::new();
+    for owner in lives {
+        deliver::hand_back(tx, *owner)?;
+        if !has_work(tx, *owner)? {
+            owners::end(tx, *owner, EndReason::Stopped, now)?;
+            over.push(*owner);
+        }
+    }
+    Ok(over)
+}

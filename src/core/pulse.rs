@@ -1,0 +1,74 @@
+//! Signs of life of the writer, for those who must not wait for it.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::time::Timestamp;
+
+/// How the writer is.
+#[derive(Clone, Debug)]
+pub(crate) struct CoreHealth {
+    /// Counts the writers of this queue handle; above 1 the watchdog has replaced one that was stuck.
+    pub(crate) generation: u32,
+    /// When the writer last looked at the clock.
+    pub(crate) last_tick_at: Timestamp,
+    /// How long ago that is by the monotonic clock.
+    pub(crate) since_last_tick: Duration,
+    /// When the next job falls due, as far as the writer knows.
+    pub(crate) next_due_at: Option<Timestamp>,
+    /// Commands that wait for it.
+    pub(crate) waiting_commands: usize,
+    /// What went wrong last, if the last transaction failed.
+    pub(crate) last_error: Option<String>,
+}
+
+/// Written by the writer's thread, read by everybody; never locked across a system call.
+pub(super) struct Pulse {
+    began: Instant,
+    ticked_after_ms: AtomicU64,
+    ticked_at: AtomicI64,
+    next_due: AtomicI64,
+    last_error: Mutex<Option<String>>,
+}
+
+const NEVER: i64 = i64::MAX;
+
+impl Pulse {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            began: Instant::now(),
+            ticked_after_ms: AtomicU64::new(0),
+            ticked_at: AtomicI64::new(now.millis()),
+            next_due: AtomicI64::new(NEVER),
+            last_error: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn tick(&self, now: Timestamp) {
+        let after = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.ticked_after_ms.store(after, Ordering::Relaxed);
+        self.ticked_at.store(now.millis(), Ordering::Relaxed);
+    }
+
+    pub(super) fn next_due(&self, at: Option<Timestamp>) {
+        self.next_due.store(at.map_or(NEVER, Timestamp::millis), Ordering::Relaxed);
+    }
+
+    pub(super) fn error(&self, error: Option<String>) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    pub(super) fn health(&self, generation: u32, waiting_commands: usize) -> CoreHealth {
+        let ticked = Duration::from_millis(self.ticked_after_ms.load(Ordering::Relaxed));
+        let next_due = self.next_due.load(Ordering::Relaxed);
+        CoreHealth {
+            generation,
+            last_tick_at: Timestamp::from_millis(self.ticked_at.load(Ordering::Relaxed)),
+            since_last_tick: self.began.elapsed().saturating_sub(ticked),
+            next_due_at: (next_due != NEVER).then(|| Timestamp::from_millis(next_due)),
+            waiting_commands,
+            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}

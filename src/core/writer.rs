@@ -1,0 +1,476 @@
+//! The synchronous core: one step takes what has arrived, writes it in one transaction and answers.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::handle::Shared;
+use super::liveness::Liveness;
+use super::op::{Applied, Effect, Patience, Promise, Work};
+use super::thread::Generation;
+use crate::error::{Error, Result};
+use crate::exchange::{ClaimedDelivery, ClaimedRun};
+use crate::policy::Durability;
+use crate::run::RunId;
+use crate::store::claim::{Burst, ClaimRequest, claim};
+use crate::store::{Sync, deliver, owners, read, replan, set_synchronous};
+use crate::time::Timestamp;
+
+/// The longest sleep: a machine that was suspended notices within this time that its jobs are late.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// After a failed transaction the next one waits this long, doubling up to a second.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Jobs that were ready but could not be claimed (a paused queue, kinds of other engines) are looked at again
+/// after this time, or when something was written.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often another process's commits are looked for, by how long ago the last one was.
+fn poll_interval(quiet_for: Duration) -> Duration {
+    match quiet_for.as_secs() {
+        0..5 => Duration::from_millis(4),
+        5..60 => Duration::from_millis(25),
+        _ => Duration::from_millis(100),
+    }
+}
+
+/// The writer of one generation. Whoever holds its mutex drives it: the thread, or a caller that blocks.
+pub(super) struct Core {
+    shared: Arc<Shared>,
+    generation: Arc<Generation>,
+    conn: Option<Connection>,
+    synchronous: Option<Sync>,
+    data_version: Option<i64>,
+    changed_at: Instant,
+    /// Names this writer in its marks.
+    writer_id: i64,
+    transaction_no: i64,
+    /// A commit returned an error, and nobody knows yet whether it happened.
+    unresolved: Option<Batch>,
+    burst: HashMap<crate::run::OwnerId, Burst>,
+    /// Queues whose ready jobs could not be claimed, and when to look again.
+    stuck: HashMap<Arc<str>, Instant>,
+    needs_sync: bool,
+    /// A claim failed for what a row holds: each job is claimed in a savepoint of its own, so that the one which
+    /// cannot be claimed is found and parked.
+    careful: bool,
+    failures: u32,
+    liveness: Liveness,
+}
+
+/// What one transaction does.
+#[derive(Default)]
+struct Batch {
+    commands: Vec<Box<dyn Work>>,
+    runs: Vec<ClaimedRun>,
+    deliveries: Vec<ClaimedDelivery>,
+    /// Queues that were asked and gave nothing although they have ready jobs.
+    stuck: HashSet<Arc<str>>,
+    needs_sync: bool,
+    may_stop_runs: bool,
+    parked: Vec<(crate::job::JobId, String)>,
+}
+
+impl Core {
+    pub(super) fn new(shared: Arc<Shared>, generation: Arc<Generation>) -> Self {
+        Self {
+            shared,
+            generation,
+            conn: None,
+            synchronous: None,
+            data_version: None,
+            changed_at: Instant::now(),
+            writer_id: i64::from_ne_bytes(uuid::Uuid::new_v4().as_u64_pair().0.to_ne_bytes()) >> 1,
+            transaction_no: 0,
+            unresolved: None,
+            burst: HashMap::new(),
+            stuck: HashMap::new(),
+            needs_sync: false,
+            careful: false,
+            failures: 0,
+            liveness: Liveness::default(),
+        }
+    }
+
+    /// Does what there is to do and says how long to sleep.
+    pub(super) fn step(&mut self) -> Duration {
+        let now = self.shared.clock.now();
+        self.shared.pulse.tick(now);
+        if self.generation.is_over() {
+            return Duration::ZERO;
+        }
+        match self.try_step(now) {
+            Ok(sleep) => {
+                if self.failures > 0 {
+                    self.failures = 0;
+                    self.shared.pulse.error(None);
+                }
+                sleep
+            }
+            Err(_) if self.generation.is_over() => Duration::ZERO,
+            Err(error) => self.pause(&error),
+        }
+    }
+
+    fn try_step(&mut self, now: Timestamp) -> Result<Duration> {
+        self.connect()?;
+        self.resolve(now)?;
+        let news = self.look_for_changes()?;
+        let mut commands = self.shared.inbox.take();
+        let more = !commands.is_empty();
+        if more || self.needs_sync || self.something_is_due(now)? {
+            let batch = Batch { commands: std::mem::take(&mut commands), ..Batch::default() };
+            self.transact(batch, now)?;
+        }
+        self.tend(news, now)?;
+        let waiting = self.shared.inbox.len() > 0 || self.needs_sync;
+        Ok(if waiting { Duration::ZERO } else { self.sleep_until_next(now)? })
+    }
+
+    /// Something failed that may go away: wait a little, longer each time, and say so once a time.
+    fn pause(&mut self, error: &Error) -> Duration {
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
+        if self.failures == 0 {
+            tracing::warn!(%error, "the queue's file cannot be written or read just now; trying again");
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.shared.pulse.error(Some(error.to_string()));
+        // A connection that has seen an I/O error is not trusted again.
+        if !error.is_busy() {
+            self.conn = None;
+        }
+        self.fail_impatient(error);
+        pause
+    }
+
+    /// Callers that have waited as long as they may get the error; facts wait on.
+    fn fail_impatient(&mut self, error: &Error) {
+        let patience = self.shared.db.options().busy_timeout;
+        let hopeless = !error.is_transient() || matches!(error, Error::DiskFull);
+        let (impatient, patient): (Vec<_>, Vec<_>) =
+            self.shared.inbox.take().into_iter().partition(|command| {
+                command.patience() == Patience::Caller && (hopeless || command.since().elapsed() >= patience)
+            });
+        self.shared.inbox.put_back(patient);
+        for command in impatient {
+            command.fail(error.twin());
+        }
+        if let Some(batch) = &mut self.unresolved {
+            let (impatient, patient): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut batch.commands).into_iter().partition(|command| {
+                    command.patience() == Patience::Caller && command.since().elapsed() >= patience
+                });
+            batch.commands = patient;
+            for command in impatient {
+                command.fail(Error::OutcomeUnknown { why: error.to_string() });
+            }
+        }
+    }
+
+    fn connect(&mut self) -> Result<()> {
+        if self.conn.is_none() {
+            self.conn = Some(self.shared.db.writer()?);
+            (self.synchronous, self.data_version) = (None, None);
+        }
+        Ok(())
+    }
+
+    fn conn(&self) -> Result<&Connection> {
+        self.conn.as_ref().ok_or(Error::Closed)
+    }
+
+    /// Whether another connection has committed since the last look.
+    fn look_for_changes(&mut self) -> Result<bool> {
+        let version: i64 =
+            self.conn()?.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        let changed = self.data_version.replace(version) != Some(version);
+        if changed || self.shared.take_hint() {
+            self.changed_at = Instant::now();
+        }
+        if changed {
+            self.stuck.clear();
+        }
+        Ok(changed)
+    }
+
+    fn something_is_due(&mut self, now: Timestamp) -> Result<bool> {
+        let rooms = self.shared.engines.rooms(self.generation.number, &[], &[]);
+        let looked_at = Instant::now();
+        self.stuck.retain(|_, again| *again > looked_at);
+        let conn = self.conn()?;
+        for room in rooms {
+            if room.slots > 0
+                && (read::next_due(conn, &room.queue)?.is_some_and(|at| at <= now)
+                    || (!self.stuck.contains_key(&room.queue) && read::has_ready(conn, &room.queue)?))
+            {
+                return Ok(true);
+            }
+            if room.deliveries > 0 && read::next_delivery(conn, &room.queue)?.is_some_and(|at| at <= now) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// One transaction: the commands, then the claims that the free slots allow, one commit, then the answers.
+    fn transact(&mut self, mut batch: Batch, now: Timestamp) -> Result<()> {
+        match self.write(&mut batch, now) {
+            Ok(()) => {
+                self.committed(batch);
+                Ok(())
+            }
+            Err(Failed::Before(error)) => {
+                self.shared.inbox.put_back(batch.commands);
+                Err(error)
+            }
+            Err(Failed::Commit(error)) => {
+                // Unknown, never no: neither a handler nor a delivery starts, and nobody is answered, before the
+                // file has told what became of it.
+                tracing::warn!(%error, "a commit returned an error: looking at what became of it");
+                self.unresolved = Some(batch);
+                self.conn = None;
+                Err(error)
+            }
+        }
+    }
+
+    fn write(&mut self, batch: &mut Batch, now: Timestamp) -> std::result::Result<(), Failed> {
+        let durability = self.shared.db.options().durability;
+        let sync = self.choose_sync(&batch.commands, durability)?;
+        let generation = Arc::clone(&self.generation);
+        let (writer_id, transaction_no) = (self.writer_id, self.transaction_no + 1);
+        let shared = Arc::clone(&self.shared);
+        let Some(conn) = &self.conn else { return Err(Failed::Before(Error::Closed)) };
+        let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+        let before = conn.total_changes();
+        let effects = apply_all(&tx, &mut batch.commands, now).map_err(Failed::Before)?;
+        batch.may_stop_runs = effects.may_stop_runs;
+        let rooms = shared.engines.rooms(generation.number, &effects.ended, &effects.delivered);
+        let mut deliveries_left: HashMap<crate::run::OwnerId, usize> = HashMap::new();
+        for room in rooms {
+            let request = ClaimRequest {
+                owner: room.owner,
+                queue: &room.queue,
+                slots: room.slots,
+                kinds: &room.kinds,
+                synced: sync == Sync::Full,
+                careful: self.careful,
+                durability,
+            };
+            let burst = self.burst.entry(room.owner).or_default();
+            let claims = claim(&tx, &request, burst, now).map_err(|error| {
+                self.careful = !error.is_transient();
+                Failed::Before(error)
+            })?;
+            if claims.runs.is_empty() && room.slots > 0 && !claims.needs_sync {
+                batch.stuck.insert(Arc::clone(&room.queue));
+            }
+            batch.needs_sync |= claims.needs_sync;
+            batch.may_stop_runs |= !claims.superseded.is_empty();
+            batch.runs.extend(claims.runs);
+            batch.parked.extend(claims.parked);
+            let left = deliveries_left.entry(room.owner).or_insert(room.deliveries);
+            if *left > 0 {
+                let taken =
+                    deliver::take_up(&tx, room.owner, &room.queue, *left, now).map_err(Failed::Before)?;
+                *left -= taken.len().min(*left);
+                batch.deliveries.extend(taken);
+            }
+        }
+        if conn.total_changes() == before {
+            // Nothing was written: there is nothing to commit, and no mark to leave.
+            tx.rollback()?;
+            return Ok(());
+        }
+        owners::mark(&tx, writer_id, transaction_no, now).map_err(Failed::Before)?;
+        if generation.is_over() {
+            return Err(Failed::Before(Error::Closed));
+        }
+        self.transaction_no = transaction_no;
+        tx.commit().map_err(|error| Failed::Commit(error.into()))
+    }
+
+    /// The sync of the next commit: that of the command which needs the most.
+    fn choose_sync(&mut self, commands: &[Box<dyn Work>], durability: Durability) -> Result<Sync> {
+        let conn = self.conn.as_ref().ok_or(Error::Closed)?;
+        let full = self.needs_sync
+            || Promise::Repaired.needs_sync(durability)
+            || commands.iter().any(|command| command.promise(conn).needs_sync(durability));
+        let sync = if full { Sync::Full } else { Sync::Normal };
+        if self.synchronous != Some(sync) {
+            set_synchronous(conn, sync)?;
+            self.synchronous = Some(sync);
+        }
+        Ok(sync)
+    }
+
+    /// The transaction is in the file: now handlers start and callers are answered.
+    fn committed(&mut self, batch: Batch) {
+        let (mut ended, mut delivered) = (Vec::new(), Vec::new());
+        for command in &batch.commands {
+            match command.effect() {
+                Effect::FreesSlot(run) => ended.push(run),
+                Effect::FreesDelivery(run) => delivered.push(run),
+                Effect::None | Effect::MayStopRuns => {}
+            }
+        }
+        (self.needs_sync, self.careful) = (batch.needs_sync, false);
+        let again = Instant::now() + LOOK_AGAIN;
+        self.stuck = batch.stuck.into_iter().map(|queue| (queue, again)).collect();
+        for (job, reason) in &batch.parked {
+            tracing::warn!(job = job.0, reason, "a job was parked");
+        }
+        self.shared.engines.ended(&ended, &delivered);
+        if self.generation.is_over() {
+            // This commit slipped in after the watchdog had given this generation up: the next one gives its
+            // claims back, since no handler of them has started.
+            tracing::warn!(
+                claims = batch.runs.len(),
+                "claims of a replaced writer are left to be given back"
+            );
+        } else {
+            self.shared.engines.hand_over(batch.runs, batch.deliveries);
+        }
+        self.liveness.look_at_stops |= batch.may_stop_runs;
+        for command in batch.commands {
+            command.answer();
+        }
+    }
+
+    /// After a commit that returned an error: the writer's mark tells whether the transaction is in the file.
+    fn resolve(&mut self, now: Timestamp) -> Result<()> {
+        let Some(batch) = self.unresolved.take() else { return Ok(()) };
+        match self.conn().and_then(|conn| owners::marked(conn, self.writer_id)) {
+            Ok(marked) if marked == Some(self.transaction_no) => {
+                tracing::info!("the commit that returned an error is in the file");
+                self.committed(batch);
+                Ok(())
+            }
+            Ok(_) => {
+                // It is not in the file. The same commands are driven again; claims are made anew.
+                let commands = Batch { commands: batch.commands, ..Batch::default() };
+                self.transact(commands, now)
+            }
+            Err(error) => {
+                self.unresolved = Some(batch);
+                Err(error)
+            }
+        }
+    }
+
+    /// What is not a command: other owners' deaths, stops, jobs without a next time.
+    fn tend(&mut self, news: bool, now: Timestamp) -> Result<()> {
+        let Self { liveness, shared, generation, conn, synchronous, .. } = self;
+        let Some(conn) = conn.as_ref() else { return Err(Error::Closed) };
+        if !shared.engines.any() {
+            return Ok(());
+        }
+        if liveness.may_write(news) && *synchronous != Some(Sync::Normal) {
+            set_synchronous(conn, Sync::Normal)?;
+            *synchronous = Some(Sync::Normal);
+        }
+        liveness.tend(shared, generation, conn, news, now)?;
+        if news && replan::has_unplanned(conn)? {
+            let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+            let planned = replan::replan(&tx, now)?;
+            tx.commit()?;
+            tracing::info!(jobs = planned, "jobs without a next time were planned anew");
+        }
+        Ok(())
+    }
+
+    /// Until the earliest due time, the next poll, or the next look at other owners.
+    fn sleep_until_next(&mut self, now: Timestamp) -> Result<Duration> {
+        let rooms = self.shared.engines.rooms(self.generation.number, &[], &[]);
+        if rooms.is_empty() && !self.shared.engines.any() {
+            self.shared.pulse.next_due(None);
+            return Ok(LONGEST_SLEEP);
+        }
+        let mut next: Option<Timestamp> = None;
+        let conn = self.conn()?;
+        for room in &rooms {
+            let due = if room.slots > 0 { read::next_due(conn, &room.queue)? } else { None };
+            let delivery = if room.deliveries > 0 { read::next_delivery(conn, &room.queue)? } else { None };
+            next = [next, due, delivery].into_iter().flatten().min();
+        }
+        self.shared.pulse.next_due(next);
+        let until_due = next.map_or(LONGEST_SLEEP, |at| self.shared.clock.real_wait(at.since(now)));
+        let poll = poll_interval(self.changed_at.elapsed());
+        let look_again = self
+            .stuck
+            .values()
+            .map(|again| again.saturating_duration_since(Instant::now()))
+            .min()
+            .unwrap_or(LONGEST_SLEEP);
+        Ok(until_due.min(poll).min(look_again).min(self.liveness.next_look()).min(LONGEST_SLEEP))
+    }
+
+    /// The last step of a queue that closes: the writer's mark is forgotten.
+    pub(super) fn close(&mut self) {
+        let Some(conn) = &self.conn else { return };
+        let forgotten = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
+            .map_err(Error::from)
+            .and_then(|tx| {
+                owners::forget_mark(&tx, self.writer_id, self.shared.clock.now())?;
+                Ok(tx.commit()?)
+            });
+        if let Err(error) = forgotten {
+            tracing::debug!(%error, "the writer's mark was left; a later writer drops it");
+        }
+        self.conn = None;
+    }
+}
+
+/// When a transaction failed.
+enum Failed {
+    /// Before its commit: nothing is in the file.
+    Before(Error),
+    /// The commit returned an error: what became of it is unknown.
+    Commit(Error),
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Before(error.into())
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Before(error)
+    }
+}
+
+#[derive(Default)]
+struct Effects {
+    ended: Vec<RunId>,
+    delivered: Vec<RunId>,
+    may_stop_runs: bool,
+}
+
+/// Runs each command in a savepoint, so that one that fails takes no other with it.
+fn apply_all(tx: &Connection, commands: &mut [Box<dyn Work>], now: Timestamp) -> Result<Effects> {
+    let mut effects = Effects::default();
+    for command in commands {
+        tx.prepare_cached("SAVEPOINT command")?.execute([])?;
+        match command.apply(tx, now) {
+            Applied::Keep => {
+                tx.prepare_cached("RELEASE command")?.execute([])?;
+            }
+            Applied::Undo => {
+                tx.prepare_cached("ROLLBACK TO command")?.execute([])?;
+                tx.prepare_cached("RELEASE command")?.execute([])?;
+            }
+            Applied::Broken(error) => return Err(error),
+        }
+        match command.effect() {
+            Effect::None => {}
+            Effect::FreesSlot(run) => effects.ended.push(run),
+            Effect::FreesDelivery(run) => effects.delivered.push(run),
+            Effect::MayStopRuns => effects.may_stop_runs = true,
+        }
+    }
+    Ok(effects)
+}
