@@ -8,6 +8,7 @@ mod exchange;
 mod job;
 pub mod plan;
 mod policy;
+mod queue;
 mod run;
 pub mod schedule;
 mod store;
@@ -17,7 +18,11 @@ mod words;
 pub use error::{Error, Result};
 pub use job::{Enqueued, Job, JobArgs, JobId, JobState, Limits, NewJob, OnDuplicate, Scheduled};
 pub use policy::{Backoff, Durability, OnInterrupt, OnUnknownDelivery, Policies};
+pub use queue::{
+    BlockingQueue, CancelReport, Health, JobKey, JobList, ListFilter, Prune, Pruned, Queue, Status,
+};
 pub use run::{Completion, Delivery, ErrorClass, Outcome, OwnerId, RequestId, Run, RunId};
 pub use schedule::{Schedule, ScheduleError};
+pub use store::doctor::Finding;
 pub use store::{Migrated, OpenOptions};
 pub use time::{Clock, SystemClock, Timestamp};
