@@ -1,18 +1,24 @@
 //! A durable job queue and scheduler in one SQLite file.
 #![forbid(unsafe_code)]
 
+mod core;
 mod crash;
-
+mod engine;
 mod error;
 mod job;
 pub mod plan;
 mod policy;
+mod queue;
 mod run;
 pub mod schedule;
 mod store;
 mod time;
 mod words;
 
+pub use engine::{
+    BoxError, DeliveryContext, DeliveryError, Engine, EngineBuilder, EngineHandle, EngineHealth, EngineState,
+    Failure, Handler, Receipt, RunContext, ShutdownReport, Stalled,
+};
 pub use error::{Error, Result};
 pub use job::{Enqueued, Job, JobArgs, JobId, JobState, Limits, NewJob, OnDuplicate, Scheduled};
 pub use policy::{Backoff, Durability, OnInterrupt, OnUnknownDelivery, Policies};
