@@ -14,7 +14,7 @@ use super::life::Plan;
 use super::watchdog::WatchLimits;
 use crate::core::messages::QueueSpec;
 use crate::error::{Error, Result};
-use crate::job::JobArgs;
+use crate::job::{JobArgs, Limits};
 use crate::queue::Queue;
 
 /// The queue of jobs that name none.
@@ -99,28 +99,38 @@ impl EngineBuilder {
     /// [`Error::InvalidOption`] or [`Error::TooLong`] if a kind or a queue has a name that no job can have.
     pub fn build(self) -> Result<Engine> {
         let limits = self.queue.core().limits();
-        let mut handlers = Handlers::default();
-        for (kind, handler) in self.handlers {
-            limits.check_word("kind", kind)?;
-            handlers.add(kind, handler)?;
-        }
-        if handlers.is_empty() {
-            return Err(Error::Engine("it has no handler: give it one with `handler`".to_owned()));
-        }
-        let queues = if self.queues.is_empty() { vec![default_queue()] } else { self.queues };
-        for (index, queue) in queues.iter().enumerate() {
-            limits.check_word("queue", &queue.name)?;
-            check_queue(queue, queues.iter().take(index))?;
-        }
-        let deliveries = self.deliveries;
-        if deliveries == 0 || deliveries > MOST_DELIVERIES {
-            let why = format!("it has {deliveries} deliveries at once: give it 1 to {MOST_DELIVERIES}");
-            return Err(Error::Engine(why));
-        }
-        let plan =
-            Plan { handlers, queues, deliveries, patience: self.patience, limits: WatchLimits::default() };
+        let plan = plan(self.handlers, self.queues, self.deliveries, self.patience, &limits)?;
         Ok(Engine { queue: self.queue, plan })
     }
+}
+
+fn plan(
+    given: Vec<(&'static str, Arc<dyn ErasedHandler>)>,
+    mut queues: Vec<QueueSpec>,
+    deliveries: u32,
+    patience: Duration,
+    limits: &Limits,
+) -> Result<Plan> {
+    let mut handlers = Handlers::default();
+    for (kind, handler) in given {
+        limits.check_word("kind", kind)?;
+        handlers.add(kind, handler)?;
+    }
+    if handlers.is_empty() {
+        return Err(Error::Engine("it has no handler: give it one with `handler`".to_owned()));
+    }
+    if queues.is_empty() {
+        queues.push(default_queue());
+    }
+    for (index, queue) in queues.iter().enumerate() {
+        limits.check_word("queue", &queue.name)?;
+        check_queue(queue, queues.iter().take(index))?;
+    }
+    if deliveries == 0 || deliveries > MOST_DELIVERIES {
+        let why = format!("it has {deliveries} deliveries at once: give it 1 to {MOST_DELIVERIES}");
+        return Err(Error::Engine(why));
+    }
+    Ok(Plan { handlers, queues, deliveries, patience, limits: WatchLimits::default() })
 }
 
 fn default_queue() -> QueueSpec {
@@ -149,5 +159,58 @@ impl std::fmt::Debug for EngineBuilder {
             .field("queues", &self.queues)
             .field("deliveries", &self.deliveries)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Failure;
+
+    #[derive(Serialize, serde::Deserialize)]
+    struct Args;
+    impl JobArgs for Args {
+        const KIND: &'static str = "test";
+    }
+
+    fn handler() -> (&'static str, Arc<dyn ErasedHandler>) {
+        let function = |_: Args, _: RunContext| async { Ok::<_, Failure>(()) };
+        (Args::KIND, Arc::new(AsyncHandler::<Args, _>::new(function)))
+    }
+
+    fn queue(name: &str, workers: u32) -> QueueSpec {
+        QueueSpec { name: name.to_owned(), workers }
+    }
+
+    fn refused(handlers: usize, queues: Vec<QueueSpec>, deliveries: u32) -> String {
+        let handlers = (0..handlers).map(|_| handler()).collect();
+        let plan = plan(handlers, queues, deliveries, Duration::ZERO, &Limits::default());
+        plan.map(drop).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_engine_without_queues_serves_the_default_one() {
+        let plan = plan(vec![handler()], Vec::new(), 1, Duration::ZERO, &Limits::default()).unwrap();
+        assert_eq!(plan.queues.len(), 1);
+        assert!(plan.queues[0].name == "default" && plan.queues[0].workers >= 4);
+    }
+
+    #[test]
+    fn two_handlers_for_one_kind_are_refused_by_name() {
+        assert!(refused(2, Vec::new(), 1).contains("two handlers were given for kind \"test\""));
+    }
+
+    #[test]
+    fn an_engine_that_could_do_nothing_is_refused() {
+        assert!(refused(0, Vec::new(), 1).contains("no handler"));
+        assert!(refused(1, vec![queue("a", 0)], 1).contains("0 workers"));
+        assert!(refused(1, vec![queue("a", 10_001)], 1).contains("10001 workers"));
+        assert!(refused(1, Vec::new(), 0).contains("0 deliveries"));
+    }
+
+    #[test]
+    fn a_queue_is_served_once_and_has_a_name_that_a_job_can_have() {
+        assert!(refused(1, vec![queue("a", 1), queue("a", 2)], 1).contains("given twice"));
+        assert!(refused(1, vec![queue("", 1)], 1).contains("queue is empty"));
     }
 }

@@ -60,3 +60,73 @@ impl DeliveryRules<'_> {
         (self.attempt < self.policies.max_delivery_attempts).then(|| self.now.plus(wait))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::Receipt;
+    use crate::policy::Backoff;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+    const NEXT: Timestamp = Timestamp::from_millis(31_000);
+
+    fn decided(ended: Ended<DeliveryResult>, attempt: u32) -> DeliveryAnswer {
+        let delivery_backoff = Backoff::fixed(Duration::from_secs(30));
+        let policies = Policies { max_delivery_attempts: 3, delivery_backoff, ..Policies::default() };
+        let rules =
+            DeliveryRules { policies: &policies, limits: Limits::default(), attempt, now: NOW, random: 0.5 };
+        decide(ended, rules)
+    }
+
+    fn undelivered(error: DeliveryError, attempt: u32) -> DeliveryAnswer {
+        decided(Ended::Answered(Err(error)), attempt)
+    }
+
+    #[test]
+    fn only_a_receipt_is_delivered() {
+        // D9.1
+        let receipt = Some("250 OK".to_owned());
+        let answer = decided(Ended::Answered(Ok(Receipt::new("250 OK"))), 3);
+        assert_eq!(answer, DeliveryAnswer::Delivered { receipt });
+    }
+
+    #[test]
+    fn what_was_not_sent_is_tried_again_until_the_attempts_are_used_up() {
+        // D9.8
+        let error = || "status 500".to_owned();
+        let not_sent = |attempt| undelivered(DeliveryError::not_sent(error()), attempt);
+        assert_eq!(not_sent(1), DeliveryAnswer::RetryAt { at: NEXT, error: error() });
+        assert_eq!(not_sent(2), DeliveryAnswer::RetryAt { at: NEXT, error: error() });
+        assert_eq!(not_sent(3), DeliveryAnswer::Failed { error: error() });
+    }
+
+    #[test]
+    fn a_rejection_is_one_attempt() {
+        // D9.11
+        let answer = undelivered(DeliveryError::rejected("no such address"), 1);
+        assert_eq!(answer, DeliveryAnswer::Failed { error: "no such address".to_owned() });
+    }
+
+    #[test]
+    fn everything_without_an_answer_is_unknown() {
+        // D9.2: when it would be tried again is said; whether, the policy decides.
+        let all = [
+            Ended::Answered(Err(DeliveryError::unknown("reset"))),
+            Ended::Panicked("x".to_owned()),
+            Ended::StillRunning,
+            Ended::Dropped,
+        ];
+        for ended in all {
+            let case = format!("{ended:?}");
+            let answer = decided(ended, 1);
+            assert!(
+                matches!(answer, DeliveryAnswer::Unknown { retry_at: Some(NEXT), .. }),
+                "{case}: {answer:?}"
+            );
+        }
+        let last = undelivered(DeliveryError::unknown("reset"), 3);
+        assert!(matches!(last, DeliveryAnswer::Unknown { retry_at: None, .. }));
+    }
+}

@@ -287,3 +287,6 @@ impl Ending<'_> {
         Complete { error: error.map(|text| self.rules.limits.cut(text)), error_class, ..complete }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@ mod pulse;
 mod receipt;
 mod shutdown;
 mod supervise;
+#[cfg(test)]
+mod tests;
 mod watchdog;
 mod worker;
 mod writer;

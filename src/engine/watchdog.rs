@@ -179,3 +179,56 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A watchdog that looks every second, and the moments of its looks.
+    fn watch() -> (Watch, impl Fn(u32) -> Instant) {
+        let begin = Instant::now();
+        let limits = WatchLimits { check_every: SECOND, ..WatchLimits::default() };
+        (Watch::new(limits, begin), move |second| begin + SECOND * second)
+    }
+
+    #[test]
+    fn a_slow_writer_is_left_alone() {
+        // D2.8: no false positive.
+        let (mut watch, at) = watch();
+        assert_eq!(watch.writer(at(1), 60 * SECOND), WriterIs::Fine);
+    }
+
+    #[test]
+    fn a_stuck_writer_is_replaced_once_in_each_limit_and_told_once() {
+        // D2.9
+        let (mut watch, at) = watch();
+        let looks: Vec<_> = (0..=130).map(|s| (s, watch.writer(at(s), 61 * SECOND))).collect();
+        let acts: Vec<_> = looks.into_iter().filter(|(_, is)| *is != WriterIs::Fine).collect();
+        let stuck = |first| WriterIs::Stuck { first };
+        assert_eq!(acts, [(0, stuck(true)), (61, stuck(false)), (122, stuck(false))]);
+        assert_eq!(watch.writer(at(131), SECOND), WriterIs::Back);
+        assert_eq!(watch.writer(at(132), SECOND), WriterIs::Fine);
+    }
+
+    #[test]
+    fn a_process_that_was_frozen_blames_nobody() {
+        // D2.7: the lid was closed for eight hours.
+        let (mut watch, at) = watch();
+        assert!(!watch.was_frozen(at(1)));
+        assert!(watch.was_frozen(at(28_801)));
+        assert!(!watch.was_frozen(at(28_802)));
+    }
+
+    #[test]
+    fn a_runtime_is_stalled_when_a_ping_waits_too_long() {
+        let (mut watch, at) = watch();
+        let looks: Vec<_> = (0..5).map(|s| watch.runtime_is_stalled(at(s), true, false)).collect();
+        assert_eq!(looks, [false, false, false, true, true]);
+        assert!(!watch.runtime_is_stalled(at(5), false, false));
+        assert!(!watch.runtime_is_stalled(at(6), true, false));
+        assert!(!watch.runtime_is_stalled(at(60), true, true), "frozen: it has another chance");
+        assert!(watch.runtime_is_stalled(at(63), true, false));
+    }
+}
