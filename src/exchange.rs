@@ -99,8 +99,6 @@ pub(crate) struct Completed {
 pub(crate) struct BeginDelivery {
     pub(crate) run_id: RunId,
     pub(crate) owner_id: OwnerId,
-    /// Whether an output without an answer is sent again anyway: then the loss of this mark breaks nothing.
-    pub(crate) may_resend: bool,
 }
 
 /// What came of a delivery, for the writer to record.

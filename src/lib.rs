@@ -3,6 +3,7 @@
 
 mod core;
 mod crash;
+mod engine;
 mod error;
 mod exchange;
 mod job;
@@ -15,6 +16,10 @@ mod store;
 mod time;
 mod words;
 
+pub use engine::{
+    BoxError, DeliveryContext, DeliveryError, Engine, EngineBuilder, EngineHandle, EngineHealth, EngineState,
+    Failure, Handler, Receipt, RunContext, ShutdownReport, Stalled,
+};
 pub use error::{Error, Result};
 pub use job::{Enqueued, Job, JobArgs, JobId, JobState, Limits, NewJob, OnDuplicate, Scheduled};
 pub use policy::{Backoff, Durability, OnInterrupt, OnUnknownDelivery, Policies};

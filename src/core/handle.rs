@@ -228,9 +228,16 @@ impl Handle {
 
     /// Marks a delivery as begun and answers which attempt it is.
     pub(crate) async fn begin_delivery(&self, fact: BeginDelivery) -> Result<u32> {
-        let promise = if fact.may_resend { Promise::Repaired } else { Promise::Kept };
-        self.submit(promise, Patience::Fact, Effect::None, move |tx, now| deliver::begin(tx, &fact, now))
-            .await
+        let run_id = fact.run_id;
+        let begun = self
+            .submit(Promise::BegunDelivery(run_id), Patience::Fact, Effect::None, move |tx, now| {
+                deliver::begin(tx, &fact, now)
+            })
+            .await;
+        if begun.is_err() {
+            self.shared().engines.ended(&[], &[run_id]);
+        }
+        begun
     }
 
     /// Records what came of a delivery.

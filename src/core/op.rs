@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::error::{Error, Result};
 use crate::policy::Durability;
 use crate::run::RunId;
+use crate::store::deliver::begin_needs_sync;
 use crate::time::Timestamp;
 
 /// What the loss of a commit in a power cut would break.
@@ -18,13 +19,15 @@ pub(crate) enum Promise {
     Kept,
     /// It is repaired by itself: synced under `Strict` only.
     Repaired,
+    /// The begun mark of this run's delivery: kept, unless an output without an answer is sent again anyway.
+    BegunDelivery(RunId),
 }
 
 impl Promise {
     pub(crate) fn needs_sync(self, durability: Durability) -> bool {
         match durability {
             Durability::Strict => true,
-            Durability::Balanced => self == Self::Kept,
+            Durability::Balanced => self != Self::Repaired,
             Durability::Relaxed => false,
         }
     }
@@ -110,8 +113,14 @@ where
     T: Send,
     F: FnMut(&Connection, Timestamp) -> Result<T> + Send,
 {
-    fn promise(&self, _conn: &Connection) -> Promise {
-        self.promise
+    fn promise(&self, conn: &Connection) -> Promise {
+        match self.promise {
+            // A row that cannot be read is kept: one sync too many breaks nothing.
+            Promise::BegunDelivery(run) if matches!(begin_needs_sync(conn, run), Ok(false)) => {
+                Promise::Repaired
+            }
+            promise => promise,
+        }
     }
 
     fn patience(&self) -> Patience {

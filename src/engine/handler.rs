@@ -1,0 +1,109 @@
+//! A handler is the application's code for one kind of job.
+
+use std::future::Future;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::context::{DeliveryContext, RunContext};
+use super::failure::{BoxError, Failure};
+use super::receipt::{DeliveryError, Receipt};
+use crate::job::JobArgs;
+
+/// The application's code for the jobs of one kind, in two phases.
+///
+/// `run` does the work. What it returns is committed before `deliver` hands it over, so that a crash between
+/// the two delivers the stored output and does not run the work again.
+///
+/// Work without delivery is a plain async function or closure of `(args, cx)`; every such function is a handler:
+///
+/// ```
+/// use mainspring::{JobArgs, RunContext};
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Serialize, Deserialize)]
+/// struct Resize { path: String }
+/// impl JobArgs for Resize { const KIND: &'static str = "resize"; }
+///
+/// async fn resize(args: Resize, _cx: RunContext) -> Result<u64, std::io::Error> {
+///     Ok(std::fs::metadata(args.path)?.len())
+/// }
+/// # fn is_handler<A: JobArgs>(_: impl mainspring::Handler<A>) {}
+/// is_handler(resize);
+/// ```
+///
+/// With delivery it is a type of its own:
+///
+/// ```
+/// use mainspring::{DeliveryContext, DeliveryError, Failure, Handler, JobArgs, Receipt, RunContext};
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Serialize, Deserialize)]
+/// struct Briefing { channel: String }
+/// impl JobArgs for Briefing { const KIND: &'static str = "briefing"; }
+///
+/// struct Writer;
+///
+/// impl Handler<Briefing> for Writer {
+///     type Output = String;
+///
+///     async fn run(&self, args: Briefing, _cx: RunContext) -> Result<String, Failure> {
+///         Ok(format!("Good morning, {}.", args.channel))
+///     }
+///
+///     async fn deliver(&self, text: String, cx: DeliveryContext) -> Result<Receipt, DeliveryError> {
+///         println!("{}: {text}", cx.idempotency_key());
+///         Ok(Receipt::none())
+///     }
+/// }
+/// # fn is_handler<A: JobArgs>(_: impl Handler<A>) {}
+/// is_handler(Writer);
+/// ```
+///
+/// A panic fails the run, or makes the delivery unknown; it does not harm the engine. Code that blocks its
+/// thread belongs into [`blocking_handler`](crate::EngineBuilder::blocking_handler) or
+/// [`tokio::task::spawn_blocking`].
+pub trait Handler<A: JobArgs>: Send + Sync + 'static {
+    /// What `run` returns and `deliver` receives. It is stored as JSON between the two, at most
+    /// [`Limits::payload`](crate::Limits::payload) bytes; a longer one fails the run for good.
+    type Output: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Whether outputs are delivered. Defaults to true; with false `deliver` is never called.
+    const DELIVERS: bool = true;
+
+    /// Does the work of one attempt at one occurrence.
+    ///
+    /// # Errors
+    /// A [`Failure`] says whether and when it is tried again; `?` on any error means: with the job's backoff.
+    fn run(&self, args: A, cx: RunContext) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
+
+    /// Hands an output over. It is called again, with the same output under the same idempotency key, when it
+    /// was not sent, or when the answer is unknown and the job's policy is to resend.
+    ///
+    /// # Errors
+    /// A [`DeliveryError`] says what is known: not sent, rejected, or unknown. `?` on any error means unknown.
+    fn deliver(
+        &self,
+        output: Self::Output,
+        cx: DeliveryContext,
+    ) -> impl Future<Output = Result<Receipt, DeliveryError>> + Send;
+}
+
+impl<A, F, Fut, O, E> Handler<A> for F
+where
+    A: JobArgs,
+    F: Fn(A, RunContext) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<O, E>> + Send + 'static,
+    O: Serialize + DeserializeOwned + Send + 'static,
+    E: Into<BoxError>,
+{
+    type Output = O;
+    const DELIVERS: bool = false;
+
+    async fn run(&self, args: A, cx: RunContext) -> Result<O, Failure> {
+        self(args, cx).await.map_err(|error| Failure::from_box(error.into()))
+    }
+
+    async fn deliver(&self, _output: O, _cx: DeliveryContext) -> Result<Receipt, DeliveryError> {
+        // Reached by outputs that an older build of the application stored for delivery.
+        Err(DeliveryError::rejected(format!("the handler of kind {:?} does not deliver any more", A::KIND)))
+    }
+}
