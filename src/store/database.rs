@@ -7,7 +7,8 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
 use super::files::{Identity, Place, millis};
-use super::migrate::{self, Opened};
+use super::history;
+use super::open::{self, Opened};
 use super::options::OpenOptions;
 use super::pool::Readers;
 use super::settings;
@@ -49,7 +50,7 @@ impl Database {
         options: OpenOptions,
         readers: impl FnOnce(Place, OpenOptions, Identity) -> Result<Readers>,
     ) -> Result<Self> {
-        let Opened { place, identity, migrated } = migrate::open(&options)?;
+        let Opened { place, identity, migrated } = open::open(&options)?;
         let readers = readers(place.clone(), options.clone(), identity)?;
         Ok(Self { place, options, identity, uuid: migrated.database_uuid, readers })
     }
@@ -75,10 +76,10 @@ impl Database {
     /// # Errors
     /// [`Error::FileReplaced`], [`Error::ConnectionSetting`], [`Error::CannotOpen`] and their like.
     pub(crate) fn writer(&self) -> Result<Connection> {
-        let conn = migrate::connect(&self.place, &self.options)
+        let conn = open::connect(&self.place, &self.options)
             .and_then(|conn| settings::for_writing(&conn).map(|()| conn))
             .map_err(|error| match self.check_identity() {
-                Ok(()) => migrate::explain(error, &self.place, &self.options),
+                Ok(()) => open::explain(error, &self.place, &self.options),
                 Err(replaced) => replaced,
             })?;
         self.check_identity()?;
@@ -89,9 +90,11 @@ impl Database {
     /// moment. Do not call it from within `f`: the pool may be empty then.
     ///
     /// # Errors
-    /// Those of `f`; [`Error::Busy`] if no reader is free within the busy timeout;
+    /// Those of `f`; [`Error::FileReplaced`]; [`Error::Busy`] if no reader is free within the busy timeout;
     /// [`Error::LeftInTransaction`] if the application's pool gave a connection that is in a transaction.
     pub(crate) fn read<R>(&self, f: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+        // Asked first: the pool would try to open a file that is gone for as long as the timeout.
+        self.check_identity()?;
         self.readers.read(&self.options, f).map_err(|error| match error {
             Error::Busy { .. } => Error::Busy { waited_ms: millis(self.options.busy_timeout) },
             other => other,
@@ -104,6 +107,15 @@ impl Database {
     /// [`Error::FileReplaced`].
     pub(crate) fn check_identity(&self) -> Result<()> {
         self.place.is_still(self.identity)
+    }
+
+    /// Checks that no newer library has changed the schema beyond what this one may write. Worth asking when
+    /// `PRAGMA data_version` says that another process has written.
+    ///
+    /// # Errors
+    /// [`Error::NewerSchema`], [`Error::MalformedHistory`].
+    pub(crate) fn check_schema(&self, conn: &Connection) -> Result<()> {
+        history::may_write(conn, self.path())
     }
 
     /// The folder of the owners' lock files, `<file>.owners`, made with mode 0700 if there is none.

@@ -95,6 +95,19 @@ pub(super) fn standing(conn: &Connection, path: &Path) -> Result<Standing> {
     Ok(Standing { table, version, applied: applied.len().min(KNOWN.len()) })
 }
 
+/// Checks that the file, migrated when it was opened, may still be written by this library.
+pub(super) fn may_write(conn: &Connection, path: &Path) -> Result<()> {
+    let known = newest(&KNOWN);
+    match oldest_writer(conn, path)? {
+        Some(oldest) if oldest <= known => Ok(()),
+        Some(found) => Err(Error::NewerSchema { path: path.to_owned(), found, known }),
+        None => Err(Error::MalformedHistory {
+            path: path.to_owned(),
+            why: "mainspring_meta is missing".to_owned(),
+        }),
+    }
+}
+
 /// The history in our table, or in refinery's default one if what stands there is ours.
 fn history(conn: &Connection, path: &Path, has_tables: bool) -> Result<(&'static str, Vec<Applied>)> {
     if let Some(rows) = read(conn, OURS, path)?.filter(|rows| !rows.is_empty()) {
@@ -117,8 +130,8 @@ fn history(conn: &Connection, path: &Path, has_tables: bool) -> Result<(&'static
 /// Compares what is on record with what this library knows and returns the version of the file.
 fn judge(applied: &[Applied], known: &[Known], oldest_writer: Option<i64>, path: &Path) -> Result<i64> {
     let malformed = |why: String| Error::MalformedHistory { path: path.to_owned(), why };
-    let newest_known = known.last().map_or(0, |known| known.version);
-    let Some(newest) = applied.last() else {
+    let newest_known = newest(known);
+    let Some(last) = applied.last() else {
         return match oldest_writer {
             None => Ok(0),
             Some(_) => Err(malformed("its tables are there, but no migration is on record".to_owned())),
@@ -141,9 +154,14 @@ fn judge(applied: &[Applied], known: &[Known], oldest_writer: Option<i64>, path:
     }
     // A newer library may add what an older one need not know; it says so by leaving `oldest_writer` behind.
     if oldest_writer > newest_known {
-        return Err(Error::NewerSchema { path: path.to_owned(), found: newest.version, known: newest_known });
+        let found = last.version.max(oldest_writer);
+        return Err(Error::NewerSchema { path: path.to_owned(), found, known: newest_known });
     }
-    Ok(newest.version)
+    Ok(last.version)
+}
+
+fn newest(known: &[Known]) -> i64 {
+    known.last().map_or(0, |known| known.version)
 }
 
 /// The rows of a history table in the order of their versions; none if there is no such table.

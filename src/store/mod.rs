@@ -5,6 +5,7 @@ mod database;
 mod files;
 mod history;
 mod migrate;
+mod open;
 mod options;
 mod pool;
 mod settings;

@@ -4,7 +4,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::files::{Identity, Place, millis};
-use super::migrate::{connect, explain};
+use super::open::{connect, explain};
 use super::options::OpenOptions;
 use super::settings;
 use crate::error::{Error, Result};
