@@ -148,6 +148,11 @@ impl Place {
     fn plain_file(&self) -> Result<Option<fs::Metadata>> {
         match fs::symlink_metadata(&self.file) {
             Ok(found) if found.is_symlink() => Err(Error::SymbolicLink { path: self.named.clone() }),
+            // SQLite takes a file of one byte for an empty one, because it makes such files itself on Apple's
+            // systems. Elsewhere it is somebody's.
+            Ok(found) if found.is_file() && found.len() == 1 && !cfg!(target_vendor = "apple") => {
+                Err(Error::NotADatabase { path: self.named.clone() })
+            }
             Ok(found) if found.is_file() => {
                 warn_of_other_names(&found, &self.named);
                 Ok(Some(found))

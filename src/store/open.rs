@@ -45,7 +45,8 @@ pub(super) fn connect(place: &Place, options: &OpenOptions) -> Result<Connection
         | OpenFlags::SQLITE_OPEN_NOFOLLOW
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let conn = match &options.vfs {
-        Some(vfs) => Connection::open_with_flags_and_vfs(place.file(), flags, vfs.as_str())?,
+        Some(vfs) => Connection::open_with_flags_and_vfs(place.file(), flags, vfs.as_str())
+            .map_err(|error| unknown_vfs(vfs, error))?,
         None => Connection::open_with_flags(place.file(), flags)?,
     };
     settings::before_the_first_read(&conn, options)?;
@@ -107,6 +108,19 @@ fn bring_up_to_date(place: &Place, options: &OpenOptions) -> Result<Migrated> {
 fn keep_log(conn: &Connection, keep: bool) -> Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)?;
     Ok(())
+}
+
+/// SQLite has no code for this error, only a text.
+fn unknown_vfs(vfs: &str, error: rusqlite::Error) -> Error {
+    let unknown = match &error {
+        rusqlite::Error::NulError(_) => true,
+        rusqlite::Error::SqliteFailure(_, Some(text)) => text.starts_with("no such vfs"),
+        _ => false,
+    };
+    if unknown {
+        return Error::invalid("vfs", format!("is {vfs:?}, which SQLite does not know: register it first"));
+    }
+    error.into()
 }
 
 fn new_enough(number: i32, version: &str) -> Result<()> {
