@@ -256,3 +256,67 @@ fn table_exists(conn: &Connection, table: &str) -> Result<bool> {
         |row| row.get(0),
     )?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(versions: &[i64]) -> Vec<Known> {
+        versions.iter().map(|version| Known::new(*version, "name", "SELECT 1")).collect()
+    }
+
+    fn on_record(known: &[Known]) -> Vec<Applied> {
+        let applied =
+            |k: &Known| Applied { version: k.version, name: k.name.clone(), checksum: k.checksums[0] };
+        known.iter().map(applied).collect()
+    }
+
+    fn judged(applied: &[Applied], known: &[Known], oldest_writer: i64) -> Result<i64> {
+        judge(applied, known, Some(oldest_writer), Path::new("app.db"))
+    }
+
+    #[test]
+    fn a_history_is_the_beginning_of_what_is_known_or_goes_on_from_it() {
+        let known = known(&[1, 2, 3]);
+        let all = on_record(&known);
+        for n in 1..=3 {
+            assert_eq!(judged(&all[..n], &known, 1).unwrap(), n as i64);
+        }
+        assert_eq!(judged(&all, &known[..2], 2).unwrap(), 3, "newer, but older libraries may write");
+        let newer = judged(&all, &known[..2], 3);
+        assert!(matches!(newer, Err(Error::NewerSchema { found: 3, known: 2, .. })));
+    }
+
+    #[test]
+    fn a_gap_in_a_history_is_malformed() {
+        let known = known(&[1, 2, 3]);
+        let all = on_record(&known);
+        for gap in [&all[1..], &[all[0].clone(), all[2].clone()]] {
+            assert!(matches!(judged(gap, &known, 1), Err(Error::MalformedHistory { .. })));
+        }
+    }
+
+    #[test]
+    fn another_text_under_the_same_number_is_diverged() {
+        let known = known(&[1, 2]);
+        let mut applied = on_record(&known);
+        applied[1].checksum ^= 1;
+        assert!(matches!(judged(&applied, &known, 1), Err(Error::DivergedHistory { version: 2, .. })));
+    }
+
+    #[test]
+    fn our_checksums_are_refinerys() {
+        for (known, theirs) in KNOWN.iter().zip(embedded().get_migrations()) {
+            assert!(known.checksums.contains(&theirs.checksum()), "{}", known.name);
+        }
+    }
+
+    /// An application that uses refinery with timestamps as versions turns `int8-versions` on for the whole
+    /// build, ours included: then the file of one build was diverged to the other. The numbers are refinery's
+    /// own, computed with the feature off and on.
+    #[test]
+    fn a_file_of_a_build_with_wide_versions_is_the_same_file() {
+        let known = Known::new(1, "initial", "CREATE TABLE a (b)");
+        assert_eq!(known.checksums, [17_795_702_977_636_359_681, 9_405_057_897_738_577_067]);
+    }
+}
