@@ -43,20 +43,23 @@ pub(super) fn tries(timeout: Duration) -> u32 {
 
 fn handler(tries: u32) -> Result<fn(i32) -> bool> {
     let _claiming = CLAIMING.lock().unwrap_or_else(PoisonError::into_inner);
-    for (slot, handler) in TRIES.iter().zip(HANDLERS) {
-        let taken = slot.load(Ordering::Relaxed);
-        if taken == tries {
-            return Ok(handler);
-        }
-        if taken == UNUSED {
-            slot.store(tries, Ordering::Relaxed);
-            return Ok(handler);
-        }
-    }
-    Err(Error::invalid(
-        "busy_timeout",
-        format!("is the {}th different one of this process: use fewer", SLOTS + 1),
-    ))
+    let slot = slot(&TRIES, tries).and_then(|slot| HANDLERS.get(slot));
+    slot.copied().ok_or_else(|| {
+        Error::invalid(
+            "busy_timeout",
+            format!("is the {}th different one of this process: use fewer", SLOTS + 1),
+        )
+    })
+}
+
+/// The slot that has this number, or a free one that has it from now on.
+fn slot(table: &[AtomicU32], tries: u32) -> Option<usize> {
+    let position = |wanted| table.iter().position(|slot| slot.load(Ordering::Relaxed) == wanted);
+    position(tries).or_else(|| {
+        let free = position(UNUSED)?;
+        table.get(free)?.store(tries, Ordering::Relaxed);
+        Some(free)
+    })
 }
 
 /// Called by SQLite with the number of tries so far. It counts steps: no clock is read here.
@@ -67,5 +70,32 @@ fn wait<const SLOT: usize>(tried: i32) -> bool {
         true
     } else {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_timeout_has_a_slot_of_its_own_while_there_are_any() {
+        let table = [const { AtomicU32::new(UNUSED) }; 2];
+        assert_eq!(slot(&table, 10_000), Some(0));
+        assert_eq!(slot(&table, 50), Some(1));
+        assert_eq!(slot(&table, 10_000), Some(0));
+        assert_eq!(slot(&table, 51), None);
+    }
+
+    #[test]
+    fn a_handler_gives_up_after_its_own_number_of_tries() {
+        let short = handler(tries(Duration::from_millis(2))).unwrap();
+        let none = handler(tries(Duration::ZERO)).unwrap();
+        assert_eq!([0, 1, 2, 3].map(short), [true, true, false, false]);
+        assert!(!none(0));
+    }
+
+    #[test]
+    fn a_timeout_beyond_all_bounds_is_still_a_number_of_tries() {
+        assert_eq!(tries(Duration::MAX), UNUSED - 1);
     }
 }

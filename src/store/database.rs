@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
-use super::files::{Identity, Place, millis};
-use super::migrate::{self, Opened};
+use super::files::{Identity, Place};
+use super::history;
+use super::open::{self, Opened};
 use super::options::OpenOptions;
 use super::pool::Readers;
 use super::settings;
@@ -49,7 +50,7 @@ impl Database {
         options: OpenOptions,
         readers: impl FnOnce(Place, OpenOptions, Identity) -> Result<Readers>,
     ) -> Result<Self> {
-        let Opened { place, identity, migrated } = migrate::open(&options)?;
+        let Opened { place, identity, migrated } = open::open(&options)?;
         let readers = readers(place.clone(), options.clone(), identity)?;
         Ok(Self { place, options, identity, uuid: migrated.database_uuid, readers })
     }
@@ -75,10 +76,10 @@ impl Database {
     /// # Errors
     /// [`Error::FileReplaced`], [`Error::ConnectionSetting`], [`Error::CannotOpen`] and their like.
     pub(crate) fn writer(&self) -> Result<Connection> {
-        let conn = migrate::connect(&self.place, &self.options)
+        let conn = open::connect(&self.place, &self.options)
             .and_then(|conn| settings::for_writing(&conn).map(|()| conn))
             .map_err(|error| match self.check_identity() {
-                Ok(()) => migrate::explain(error, &self.place, &self.options),
+                Ok(()) => open::explain(error, &self.place, &self.options),
                 Err(replaced) => replaced,
             })?;
         self.check_identity()?;
@@ -89,13 +90,12 @@ impl Database {
     /// moment. Do not call it from within `f`: the pool may be empty then.
     ///
     /// # Errors
-    /// Those of `f`; [`Error::Busy`] if no reader is free within the busy timeout;
+    /// Those of `f`; [`Error::FileReplaced`]; [`Error::Busy`] if no reader is free within the busy timeout;
     /// [`Error::LeftInTransaction`] if the application's pool gave a connection that is in a transaction.
     pub(crate) fn read<R>(&self, f: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
-        self.readers.read(&self.options, f).map_err(|error| match error {
-            Error::Busy { .. } => Error::Busy { waited_ms: millis(self.options.busy_timeout) },
-            other => other,
-        })
+        // Asked first: the pool would try to open a file that is gone for as long as the timeout.
+        self.check_identity()?;
+        self.readers.read(&self.options, f)
     }
 
     /// Checks that the path still names the file that was opened. It only looks, and may be called each tick.
@@ -104,6 +104,15 @@ impl Database {
     /// [`Error::FileReplaced`].
     pub(crate) fn check_identity(&self) -> Result<()> {
         self.place.is_still(self.identity)
+    }
+
+    /// Checks that no newer library has changed the schema beyond what this one may write. Worth asking when
+    /// `PRAGMA data_version` says that another process has written.
+    ///
+    /// # Errors
+    /// [`Error::NewerSchema`], [`Error::MalformedHistory`].
+    pub(crate) fn check_schema(&self, conn: &Connection) -> Result<()> {
+        history::may_write(conn, self.path())
     }
 
     /// The folder of the owners' lock files, `<file>.owners`, made with mode 0700 if there is none.
@@ -138,19 +147,158 @@ fn file_of(pool: &r2d2::Pool<SqliteConnectionManager>, options: &OpenOptions) ->
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::time::Duration;
+
     use super::*;
+    use crate::store::{Sync, set_synchronous};
+
+    fn open() -> (tempfile::TempDir, Database) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = OpenOptions::new(dir.path().join("app.db")).busy_timeout(Duration::from_millis(40));
+        let database = Database::open(&options).unwrap();
+        (dir, database)
+    }
+
+    const COUNT: &str = "SELECT count(*) FROM mainspring_queues";
+
+    fn count(conn: &Connection) -> Result<i64> {
+        Ok(conn.query_row(COUNT, [], |row| row.get(0))?)
+    }
+
+    #[test]
+    fn a_database_is_shared_between_threads() {
+        fn shared<T: Send + std::marker::Sync>() {}
+        shared::<Database>();
+    }
 
     #[test]
     fn a_writer_writes_and_a_reader_cannot() {
-        let dir = tempfile::tempdir().unwrap();
-        let database = Database::open(&OpenOptions::new(dir.path().join("app.db"))).unwrap();
+        let (_dir, database) = open();
         let writer = database.writer().unwrap();
         writer.execute("INSERT INTO mainspring_queues (name) VALUES ('mail')", []).unwrap();
-        let count: i64 = database
-            .read(|conn| Ok(conn.query_row("SELECT count(*) FROM mainspring_queues", [], |row| row.get(0))?))
-            .unwrap();
-        assert_eq!(count, 1);
+        assert_eq!(database.read(count).unwrap(), 1);
         let refused = database.read(|conn| Ok(conn.execute("DELETE FROM mainspring_queues", [])?));
         assert!(refused.unwrap_err().to_string().contains("readonly"));
+    }
+
+    /// D11.11: the log holds what the database holds, so that it must be as private.
+    #[cfg(unix)]
+    #[test]
+    fn the_log_is_as_private_as_the_database() {
+        use std::os::unix::fs::PermissionsExt;
+        let (dir, database) = open();
+        let writer = database.writer().unwrap();
+        writer.execute("INSERT INTO mainspring_queues (name) VALUES ('mail')", []).unwrap();
+        for name in ["app.db", "app.db-wal", "app.db-shm"] {
+            let mode = fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    /// D11.8: a reader with an open transaction does not block a writer, and sees what it saw.
+    #[test]
+    fn all_that_one_read_sees_is_of_one_moment() {
+        let (_dir, database) = open();
+        let writer = database.writer().unwrap();
+        let counts = database
+            .read(|conn| {
+                let before = count(conn)?;
+                writer.execute("INSERT INTO mainspring_queues (name) VALUES ('mail')", [])?;
+                Ok((before, count(conn)?))
+            })
+            .unwrap();
+        assert_eq!(counts, (0, 0));
+        assert_eq!(database.read(count).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_second_writer_is_busy_for_as_long_as_the_timeout_and_no_longer() {
+        let (_dir, database) = open();
+        let (first, second) = (database.writer().unwrap(), database.writer().unwrap());
+        first.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let refused = second.execute_batch("BEGIN IMMEDIATE").unwrap_err();
+        assert!(Error::from(refused).is_busy());
+        first.execute_batch("COMMIT").unwrap();
+        second.execute_batch("BEGIN IMMEDIATE; COMMIT").unwrap();
+    }
+
+    #[test]
+    fn a_deleted_or_replaced_file_is_noticed_by_everything() {
+        let (dir, database) = open();
+        let path = dir.path().join("app.db");
+        database.check_identity().unwrap();
+        fs::rename(&path, dir.path().join("moved.db")).unwrap();
+        let replaced = |result: Result<()>| matches!(result, Err(Error::FileReplaced { .. }));
+        assert!(replaced(database.check_identity()));
+        assert!(replaced(database.writer().map(drop)));
+        assert!(replaced(database.read(count).map(drop)));
+        OpenOptions::new(&path).migrate().unwrap();
+        assert!(replaced(database.check_identity()), "another file of the same name");
+        assert!(replaced(database.writer().map(drop)));
+        fs::remove_file(&path).unwrap();
+        fs::rename(dir.path().join("moved.db"), &path).unwrap();
+        database.check_identity().unwrap();
+    }
+
+    /// A deployment that moves a link to its folder moves the file away as well.
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_link_that_leads_elsewhere_now_is_a_replaced_file() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        for release in ["one", "two"] {
+            fs::create_dir(dir.path().join(release)).unwrap();
+            OpenOptions::new(dir.path().join(release).join("app.db")).migrate().unwrap();
+        }
+        let current = dir.path().join("current");
+        symlink("one", &current).unwrap();
+        let database = Database::open(&OpenOptions::new(current.join("app.db"))).unwrap();
+        fs::remove_file(&current).unwrap();
+        symlink("two", &current).unwrap();
+        assert!(matches!(database.check_identity(), Err(Error::FileReplaced { .. })));
+    }
+
+    #[test]
+    fn a_schema_that_became_newer_while_it_was_open_is_noticed() {
+        let (_dir, database) = open();
+        let writer = database.writer().unwrap();
+        database.check_schema(&writer).unwrap();
+        writer.execute("UPDATE mainspring_meta SET oldest_writer = 98", []).unwrap();
+        assert!(matches!(database.check_schema(&writer), Err(Error::NewerSchema { found: 98, .. })));
+        writer.execute("DELETE FROM mainspring_meta", []).unwrap();
+        assert!(matches!(database.check_schema(&writer), Err(Error::MalformedHistory { .. })));
+    }
+
+    #[test]
+    fn the_folder_of_owners_is_private_and_made_once() {
+        let (dir, database) = open();
+        let owners = database.owners_dir().unwrap();
+        assert_eq!(owners, dir.path().canonicalize().unwrap().join("app.db.owners"));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&owners).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+        assert_eq!(database.owners_dir().unwrap(), owners);
+        fs::remove_dir_all(&owners).unwrap();
+        fs::write(&owners, "").unwrap();
+        assert!(matches!(database.owners_dir(), Err(Error::CannotOpen { .. })));
+    }
+
+    #[test]
+    fn the_safety_of_commits_is_switched_between_transactions_only() {
+        let (_dir, database) = open();
+        let writer = database.writer().unwrap();
+        let synchronous = || writer.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(synchronous(), 2);
+        set_synchronous(&writer, Sync::Normal).unwrap();
+        assert_eq!(synchronous(), 1);
+        writer.execute_batch("BEGIN").unwrap();
+        let refused = set_synchronous(&writer, Sync::Full);
+        assert!(matches!(refused, Err(Error::ConnectionSetting { setting: "synchronous", .. })));
+        writer.execute_batch("COMMIT").unwrap();
+        set_synchronous(&writer, Sync::Full).unwrap();
+        assert_eq!(synchronous(), 2);
     }
 }

@@ -148,7 +148,15 @@ impl Place {
     fn plain_file(&self) -> Result<Option<fs::Metadata>> {
         match fs::symlink_metadata(&self.file) {
             Ok(found) if found.is_symlink() => Err(Error::SymbolicLink { path: self.named.clone() }),
-            Ok(found) if found.is_file() => Ok(Some(found)),
+            // SQLite takes a file of one byte for an empty one, because it makes such files itself on Apple's
+            // systems. Elsewhere it is somebody's.
+            Ok(found) if found.is_file() && found.len() == 1 && !cfg!(target_vendor = "apple") => {
+                Err(Error::NotADatabase { path: self.named.clone() })
+            }
+            Ok(found) if found.is_file() => {
+                warn_of_other_names(&found, &self.named);
+                Ok(Some(found))
+            }
             Ok(_) => {
                 Err(Error::CannotOpen { path: self.named.clone(), why: "it is no plain file".to_owned() })
             }
@@ -213,6 +221,18 @@ impl MigrationLock {
         }
     }
 }
+
+/// SQLite keeps its log beside the name that it was given: under another name the file looks different.
+#[cfg(unix)]
+fn warn_of_other_names(found: &fs::Metadata, path: &Path) {
+    let names = std::os::unix::fs::MetadataExt::nlink(found);
+    if names > 1 {
+        tracing::warn!(?path, names, "the database has several hard links: open it by one name only");
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_other_names(_found: &fs::Metadata, _path: &Path) {}
 
 fn is_still_there(file: &File, path: &Path) -> Result<bool> {
     let held = file.metadata().map_err(Error::io(format!("looking at {path:?}")))?;

@@ -95,6 +95,19 @@ pub(super) fn standing(conn: &Connection, path: &Path) -> Result<Standing> {
     Ok(Standing { table, version, applied: applied.len().min(KNOWN.len()) })
 }
 
+/// Checks that the file, migrated when it was opened, may still be written by this library.
+pub(super) fn may_write(conn: &Connection, path: &Path) -> Result<()> {
+    let known = newest(&KNOWN);
+    match oldest_writer(conn, path)? {
+        Some(oldest) if oldest <= known => Ok(()),
+        Some(found) => Err(Error::NewerSchema { path: path.to_owned(), found, known }),
+        None => Err(Error::MalformedHistory {
+            path: path.to_owned(),
+            why: "mainspring_meta is missing".to_owned(),
+        }),
+    }
+}
+
 /// The history in our table, or in refinery's default one if what stands there is ours.
 fn history(conn: &Connection, path: &Path, has_tables: bool) -> Result<(&'static str, Vec<Applied>)> {
     if let Some(rows) = read(conn, OURS, path)?.filter(|rows| !rows.is_empty()) {
@@ -117,8 +130,8 @@ fn history(conn: &Connection, path: &Path, has_tables: bool) -> Result<(&'static
 /// Compares what is on record with what this library knows and returns the version of the file.
 fn judge(applied: &[Applied], known: &[Known], oldest_writer: Option<i64>, path: &Path) -> Result<i64> {
     let malformed = |why: String| Error::MalformedHistory { path: path.to_owned(), why };
-    let newest_known = known.last().map_or(0, |known| known.version);
-    let Some(newest) = applied.last() else {
+    let newest_known = newest(known);
+    let Some(last) = applied.last() else {
         return match oldest_writer {
             None => Ok(0),
             Some(_) => Err(malformed("its tables are there, but no migration is on record".to_owned())),
@@ -141,9 +154,14 @@ fn judge(applied: &[Applied], known: &[Known], oldest_writer: Option<i64>, path:
     }
     // A newer library may add what an older one need not know; it says so by leaving `oldest_writer` behind.
     if oldest_writer > newest_known {
-        return Err(Error::NewerSchema { path: path.to_owned(), found: newest.version, known: newest_known });
+        let found = last.version.max(oldest_writer);
+        return Err(Error::NewerSchema { path: path.to_owned(), found, known: newest_known });
     }
-    Ok(newest.version)
+    Ok(last.version)
+}
+
+fn newest(known: &[Known]) -> i64 {
+    known.last().map_or(0, |known| known.version)
 }
 
 /// The rows of a history table in the order of their versions; none if there is no such table.
@@ -237,4 +255,68 @@ fn table_exists(conn: &Connection, table: &str) -> Result<bool> {
         rusqlite::named_params! { ":table": table },
         |row| row.get(0),
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(versions: &[i64]) -> Vec<Known> {
+        versions.iter().map(|version| Known::new(*version, "name", "SELECT 1")).collect()
+    }
+
+    fn on_record(known: &[Known]) -> Vec<Applied> {
+        let applied =
+            |k: &Known| Applied { version: k.version, name: k.name.clone(), checksum: k.checksums[0] };
+        known.iter().map(applied).collect()
+    }
+
+    fn judged(applied: &[Applied], known: &[Known], oldest_writer: i64) -> Result<i64> {
+        judge(applied, known, Some(oldest_writer), Path::new("app.db"))
+    }
+
+    #[test]
+    fn a_history_is_the_beginning_of_what_is_known_or_goes_on_from_it() {
+        let known = known(&[1, 2, 3]);
+        let all = on_record(&known);
+        for n in 1..=3 {
+            assert_eq!(judged(&all[..n], &known, 1).unwrap(), n as i64);
+        }
+        assert_eq!(judged(&all, &known[..2], 2).unwrap(), 3, "newer, but older libraries may write");
+        let newer = judged(&all, &known[..2], 3);
+        assert!(matches!(newer, Err(Error::NewerSchema { found: 3, known: 2, .. })));
+    }
+
+    #[test]
+    fn a_gap_in_a_history_is_malformed() {
+        let known = known(&[1, 2, 3]);
+        let all = on_record(&known);
+        for gap in [&all[1..], &[all[0].clone(), all[2].clone()]] {
+            assert!(matches!(judged(gap, &known, 1), Err(Error::MalformedHistory { .. })));
+        }
+    }
+
+    #[test]
+    fn another_text_under_the_same_number_is_diverged() {
+        let known = known(&[1, 2]);
+        let mut applied = on_record(&known);
+        applied[1].checksum ^= 1;
+        assert!(matches!(judged(&applied, &known, 1), Err(Error::DivergedHistory { version: 2, .. })));
+    }
+
+    #[test]
+    fn our_checksums_are_refinerys() {
+        for (known, theirs) in KNOWN.iter().zip(embedded().get_migrations()) {
+            assert!(known.checksums.contains(&theirs.checksum()), "{}", known.name);
+        }
+    }
+
+    /// An application that uses refinery with timestamps as versions turns `int8-versions` on for the whole
+    /// build, ours included: then the file of one build was diverged to the other. The numbers are refinery's
+    /// own, computed with the feature off and on.
+    #[test]
+    fn a_file_of_a_build_with_wide_versions_is_the_same_file() {
+        let known = Known::new(1, "initial", "CREATE TABLE a (b)");
+        assert_eq!(known.checksums, [17_795_702_977_636_359_681, 9_405_057_897_738_577_067]);
+    }
 }

@@ -15,6 +15,7 @@ mod history;
 mod insert;
 mod migrate;
 mod misses;
+mod open;
 mod options;
 pub(crate) mod owners;
 pub(crate) mod pause;

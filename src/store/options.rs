@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::BUSY_TIMEOUT;
-use super::migrate::{self, Migrated};
+use super::migrate::Migrated;
+use super::open::{self, APPLICATION_ID};
 use crate::error::{Error, Result};
 use crate::job::Limits;
 use crate::policy::Durability;
@@ -117,7 +118,7 @@ impl OpenOptions {
     /// [`Error::SqliteTooOld`], [`Error::ConnectionSetting`], [`Error::InvalidOption`] and [`Error::Busy`].
     /// After each of them the file is as it was before.
     pub fn migrate(&self) -> Result<Migrated> {
-        migrate::open(self).map(|opened| opened.migrated)
+        open::open(self).map(|opened| opened.migrated)
     }
 
     /// The same options for the file of an application's own pool: handing the pool over says that the queue
@@ -126,10 +127,11 @@ impl OpenOptions {
         Self { path, create: false, application_id: AcceptedIds::Any, ..self.clone() }
     }
 
+    /// Whether a file that carries this id may be opened. 0 is nobody's.
     pub(super) fn accepts(&self, application_id: i32) -> bool {
         match self.application_id {
-            AcceptedIds::Ours => false,
-            AcceptedIds::And(id) => id == application_id,
+            AcceptedIds::Ours => [0, APPLICATION_ID].contains(&application_id),
+            AcceptedIds::And(id) => [0, APPLICATION_ID, id].contains(&application_id),
             AcceptedIds::Any => true,
         }
     }
@@ -155,7 +157,7 @@ impl OpenOptions {
     }
 }
 
-/// Which application ids a file may carry besides 0 and ours.
+/// Which application ids a file may carry.
 #[derive(Clone, Copy, Debug)]
 enum AcceptedIds {
     Ours,

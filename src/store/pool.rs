@@ -4,7 +4,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::files::{Identity, Place, millis};
-use super::migrate::{connect, explain};
+use super::open::{connect, explain};
 use super::options::OpenOptions;
 use super::settings;
 use crate::error::{Error, Result};
@@ -41,7 +41,10 @@ impl Readers {
         f: impl FnOnce(&Connection) -> Result<R>,
     ) -> Result<R> {
         match self {
-            Self::Own(pool) => snapshot(&*taken(pool, options)?, f),
+            Self::Own(pool) => snapshot(&*taken(pool, options)?, f).map_err(|error| match error {
+                Error::Busy { .. } => Error::Busy { waited_ms: millis(options.busy_timeout) },
+                other => other,
+            }),
             Self::Application(pool) => {
                 let conn = taken(pool, options)?;
                 if !conn.is_autocommit() {
@@ -61,7 +64,7 @@ fn taken<M: r2d2::ManageConnection>(
     pool.get().map_err(|error| {
         let state = pool.state();
         if state.idle_connections == 0 && state.connections >= pool.max_size() {
-            return Error::Busy { waited_ms: millis(options.busy_timeout) };
+            return Error::Busy { waited_ms: millis(pool.connection_timeout()) };
         }
         Error::CannotOpen { path: options.path().to_owned(), why: error.to_string() }
     })
@@ -124,5 +127,138 @@ impl r2d2::ManageConnection for Manager {
 
     fn has_broken(&self, conn: &mut Connection) -> bool {
         !conn.is_autocommit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::Database;
+
+    const IMPATIENT: Duration = Duration::from_millis(40);
+
+    fn pool(path: &Path, size: u32) -> r2d2::Pool<SqliteConnectionManager> {
+        let manager = SqliteConnectionManager::file(path);
+        r2d2::Pool::builder().max_size(size).connection_timeout(IMPATIENT).build(manager).unwrap()
+    }
+
+    fn on_pool(size: u32) -> (tempfile::TempDir, r2d2::Pool<SqliteConnectionManager>, Database) {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = pool(&dir.path().join("app.db"), size);
+        pool.get().unwrap().execute_batch("CREATE TABLE users (name TEXT)").unwrap();
+        let database = Database::with_pool(pool.clone(), &OpenOptions::new("ignored")).unwrap();
+        (dir, pool, database)
+    }
+
+    fn query_only(conn: &Connection) -> i64 {
+        conn.query_row("PRAGMA query_only", [], |row| row.get(0)).unwrap()
+    }
+
+    fn one(conn: &Connection) -> Result<i64> {
+        Ok(conn.query_row("SELECT 1", [], |row| row.get(0))?)
+    }
+
+    #[test]
+    fn the_applications_pool_reads_and_our_own_connection_writes() {
+        let (dir, pool, database) = on_pool(2);
+        assert_eq!(database.path(), dir.path().canonicalize().unwrap().join("app.db"));
+        let writer = database.writer().unwrap();
+        writer.execute("INSERT INTO mainspring_queues (name) VALUES ('mail')", []).unwrap();
+        let name: String = database
+            .read(|conn| Ok(conn.query_row("SELECT name FROM mainspring_queues", [], |row| row.get(0))?))
+            .unwrap();
+        assert_eq!(name, "mail");
+        let held: Vec<_> = (0..2).map(|_| pool.get().unwrap()).collect();
+        assert!(
+            matches!(database.read(one), Err(Error::Busy { .. })),
+            "it has no other connections to read with"
+        );
+        drop(held);
+        database.read(one).unwrap();
+    }
+
+    #[test]
+    fn the_file_of_a_pool_may_carry_the_applications_own_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = pool(&dir.path().join("app.db"), 1);
+        pool.get()
+            .unwrap()
+            .execute_batch("PRAGMA application_id = 7; CREATE TABLE users (name TEXT)")
+            .unwrap();
+        let database = Database::with_pool(pool, &OpenOptions::new("ignored")).unwrap();
+        let found: i64 =
+            database.read(|conn| Ok(conn.query_row("PRAGMA application_id", [], |row| row.get(0))?)).unwrap();
+        assert_eq!(found, 7);
+    }
+
+    #[test]
+    fn a_connection_of_the_application_goes_back_as_it_came() {
+        let (_dir, pool, database) = on_pool(1);
+        for before in [0, 1] {
+            pool.get().unwrap().pragma_update(None, "query_only", before).unwrap();
+            database
+                .read(|conn| Ok(assert_eq!((query_only(conn), conn.is_autocommit()), (1, false))))
+                .unwrap();
+            database.read::<()>(|_| Err(Error::Closed)).unwrap_err();
+            let panicked =
+                catch_unwind(AssertUnwindSafe(|| database.read::<()>(|_| panic!("a bug in a read"))));
+            assert!(panicked.is_err());
+            let conn = pool.get().unwrap();
+            assert_eq!((query_only(&conn), conn.is_autocommit()), (before, true));
+        }
+    }
+
+    /// r2d2 hands out connections as they were given back. Reading in somebody's open transaction would show
+    /// what is not committed, or what was true an hour ago.
+    #[test]
+    fn a_connection_that_was_left_in_a_transaction_is_noticed_and_not_touched() {
+        let (_dir, pool, database) = on_pool(1);
+        pool.get().unwrap().execute_batch("BEGIN; INSERT INTO users VALUES ('Ada')").unwrap();
+        assert!(matches!(database.read(one), Err(Error::LeftInTransaction)));
+        pool.get().unwrap().execute_batch("COMMIT").unwrap();
+        let users: i64 = database
+            .read(|conn| Ok(conn.query_row("SELECT count(*) FROM users", [], |row| row.get(0))?))
+            .unwrap();
+        assert_eq!(users, 1);
+    }
+
+    #[test]
+    fn a_pool_in_memory_or_on_a_temporary_database_is_refused() {
+        let temporary = || r2d2::Pool::new(SqliteConnectionManager::file("")).unwrap();
+        let memory = || r2d2::Pool::new(SqliteConnectionManager::memory()).unwrap();
+        let named = || r2d2::Pool::new(SqliteConnectionManager::file("file:/named?vfs=memdb")).unwrap();
+        for pool in [temporary(), memory(), named()] {
+            let refused = Database::with_pool(pool, &OpenOptions::new("ignored"));
+            assert!(matches!(refused, Err(Error::NoFile)), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_read_waits_for_a_free_reader_no_longer_than_the_busy_timeout() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = OpenOptions::new(dir.path().join("app.db")).readers(1).busy_timeout(IMPATIENT);
+        let database = Database::open(&options).unwrap();
+        let nested = database.read(|_| Ok(database.read(one))).unwrap();
+        assert!(matches!(nested, Err(Error::Busy { waited_ms: 40 })), "{nested:?}");
+        database.read(one).unwrap();
+    }
+
+    #[test]
+    fn a_read_that_fails_or_panics_leaves_its_connection_usable() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(&OpenOptions::new(dir.path().join("app.db")).readers(1)).unwrap();
+        database.read::<()>(|_| Err(Error::Closed)).unwrap_err();
+        assert!(
+            catch_unwind(AssertUnwindSafe(|| database.read::<()>(|_| panic!("a bug in a read")))).is_err()
+        );
+        assert!(
+            database.read(|conn| Ok(conn.execute_batch("ROLLBACK")?)).is_err(),
+            "its transaction is gone"
+        );
+        database.read::<()>(|conn| Ok(assert!(!conn.is_autocommit()))).unwrap();
     }
 }

@@ -169,3 +169,113 @@ fn in_words(value: &Value) -> String {
         Value::Blob(bytes) => format!("{} bytes", bytes.len()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::Database;
+
+    fn pragma_of(conn: &Connection, name: &str) -> String {
+        conn.pragma_query_value(None, name, |row| row.get(0)).map(|value: Value| in_words(&value)).unwrap()
+    }
+
+    /// D11.7: a timeout that was set late, or never, made a queue fail at once on a file that was merely busy.
+    #[test]
+    fn every_connection_reports_its_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(&OpenOptions::new(dir.path().join("app.db")).readers(3)).unwrap();
+        let common = [
+            ("journal_mode", "wal"),
+            ("foreign_keys", "1"),
+            ("trusted_schema", "0"),
+            ("cell_size_check", "1"),
+            ("locking_mode", "normal"),
+            ("recursive_triggers", "0"),
+            ("read_uncommitted", "0"),
+        ];
+        let writing = [
+            ("query_only", "0"),
+            ("synchronous", "2"),
+            ("journal_size_limit", "67108864"),
+            ("wal_autocheckpoint", "1000"),
+        ];
+        let reading = [("query_only", "1"), ("busy_timeout", "10000")];
+        let reports = |conn: &Connection, own: &[(&str, &str)]| {
+            for (name, wanted) in common.iter().chain(own) {
+                assert_eq!(pragma_of(conn, name), *wanted, "{name}");
+            }
+            assert!(conn.db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE).unwrap());
+            assert_eq!(conn.limit(Limit::SQLITE_LIMIT_ATTACHED).unwrap(), 0);
+            assert_eq!(conn.limit(Limit::SQLITE_LIMIT_LENGTH).unwrap(), 64 << 20);
+        };
+        for _ in 0..2 {
+            reports(&database.writer().unwrap(), &writing);
+        }
+        // Nested, so that each is another connection of the pool.
+        let (first, second, third) = (&reading, &reading, &reading);
+        database
+            .read(|conn| {
+                reports(conn, first);
+                database.read(|conn| {
+                    reports(conn, second);
+                    database.read(|conn| Ok(reports(conn, third)))
+                })
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn a_connection_can_neither_attach_nor_damage_the_schema() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(&OpenOptions::new(dir.path().join("app.db"))).unwrap();
+        let writer = database.writer().unwrap();
+        assert!(writer.execute_batch("ATTACH ':memory:' AS other").is_err());
+        let damage = "PRAGMA writable_schema = 1; DELETE FROM sqlite_schema";
+        assert!(writer.execute_batch(damage).is_err());
+        assert!(writer.execute_batch("PRAGMA journal_mode = OFF").is_ok_and(|()| in_wal(&writer).is_ok()));
+    }
+
+    #[test]
+    fn rows_may_be_as_long_as_the_limits_of_the_options_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = crate::Limits { payload: 100 << 20, ..crate::Limits::default() };
+        let database = Database::open(&OpenOptions::new(dir.path().join("app.db")).limits(limits)).unwrap();
+        let writer = database.writer().unwrap();
+        assert_eq!(writer.limit(Limit::SQLITE_LIMIT_LENGTH).unwrap(), 400 << 20);
+        let absurd = crate::Limits { payload: usize::MAX, ..limits };
+        let database = Database::open(&OpenOptions::new(dir.path().join("app.db")).limits(absurd)).unwrap();
+        assert_eq!(database.writer().unwrap().limit(Limit::SQLITE_LIMIT_LENGTH).unwrap(), 1_000_000_000);
+    }
+
+    #[test]
+    fn a_setting_that_does_not_hold_is_named() {
+        let conn = Connection::open_in_memory().unwrap();
+        let error = in_wal(&conn).unwrap_err();
+        assert!(
+            matches!(&error, Error::ConnectionSetting { setting: "journal_mode", found, .. } if found == "memory"),
+            "{error:?}"
+        );
+        // What SQLite does not know it ignores: only reading back shows it.
+        let error = pragma(&conn, "jornal_size_limit", 1, "spell it right").unwrap_err();
+        assert!(
+            matches!(&error, Error::ConnectionSetting { setting: "jornal_size_limit", found, .. } if found == "nothing"),
+            "{error:?}"
+        );
+    }
+
+    /// A file that another program took out of WAL mode while it was open.
+    #[test]
+    fn a_file_that_left_wal_mode_is_refused_by_the_next_connection() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.db");
+        let options = OpenOptions::new(&path).busy_timeout(Duration::from_millis(20));
+        let database = Database::open(&options).unwrap();
+        Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "delete").unwrap();
+        let error = database.writer().unwrap_err();
+        assert!(matches!(error, Error::ConnectionSetting { setting: "journal_mode", .. }), "{error:?}");
+        OpenOptions::new(&path).migrate().unwrap();
+        database.writer().unwrap();
+    }
+}
