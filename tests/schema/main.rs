@@ -1,5 +1,12 @@
 //! The schema as a person with a shell meets it: views, constraints and the recipes of `docs/schema.md`, all
 //! through the `sqlite3` program of the distribution, which is older than the SQLite that is linked in.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; clippy knows test functions, not what they call"
+)]
 
 mod constraints;
 mod docs;
