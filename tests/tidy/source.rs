@@ -120,9 +120,9 @@ fn block_comment_end(text: &str, from: usize) -> usize {
 fn string_at(text: &str, at: usize) -> Option<(usize, usize)> {
     let rest = &text[at..];
     let before = text[..at].chars().next_back();
-    if rest.starts_with('"') {
+    if let Some(contents) = rest.strip_prefix('"') {
         let mut escaped = false;
-        let close = rest[1..].char_indices().find(|(_, c)| {
+        let close = contents.char_indices().find(|(_, c)| {
             let closes = *c == '"' && !escaped;
             escaped = *c == '\\' && !escaped;
             closes
