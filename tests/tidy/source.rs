@@ -44,6 +44,11 @@ impl Source {
         self.literals.iter().filter(|literal| literal.at < self.tests_at)
     }
 
+    /// Whether an offset lies in its tests.
+    pub(crate) fn is_in_tests(&self, at: usize) -> bool {
+        at >= self.tests_at
+    }
+
     /// `path:line` of an offset, for messages.
     pub(crate) fn place(&self, at: usize) -> String {
         format!("src/{}:{}", self.path, self.code[..at].matches('\n').count() + 1)
