@@ -169,7 +169,10 @@ SELECT
     due.priority,
     coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', due.next_run_at_ms / 1000.0, 'unixepoch'), due.next_run_at_ms || ' ms') AS due_at,
     (SELECT now_ms FROM clock) - due.next_run_at_ms AS late_ms,
-    coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', due.scheduled_for_ms / 1000.0, 'unixepoch'), due.scheduled_for_ms || ' ms') AS scheduled_for,
+    -- A run that was asked for is for no occurrence of the schedule.
+    CASE due.requests
+        WHEN 0 THEN coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', due.scheduled_for_ms / 1000.0, 'unixepoch'), due.scheduled_for_ms || ' ms')
+    END AS scheduled_for,
     due.attempt,
     due.requests,
     EXISTS (SELECT 1 FROM mainspring_queues AS queue WHERE queue.name = due.queue AND queue.paused_at_ms IS NOT NULL) AS queue_is_paused
