@@ -1,6 +1,6 @@
 //! Local times that a person writes, as instants.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime};
 use chrono_tz::Tz;
 
 use super::ScheduleError;
@@ -46,15 +46,18 @@ impl IntoLocalTime for String {
 
 /// The instant of a local time: the first if it comes twice, an error if the clocks jump over it.
 pub(super) fn instant(time: NaiveDateTime, text: &str, zone: Tz) -> Result<Timestamp, ScheduleError> {
-    match zone::resolve(zone, time) {
+    let whole = time.and_utc();
+    match zone::resolve(zone, whole.timestamp()) {
         Local::Once(at) | Local::Twice(at, _) => {
-            Ok(DateTime::<Utc>::from_naive_utc_and_offset(at, Utc).into())
+            let millis = at.saturating_mul(1_000).saturating_add(i64::from(whole.timestamp_subsec_millis()));
+            Ok(Timestamp::from_millis(millis))
         }
         Local::Skipped(jump) => Err(ScheduleError::SkippedLocalTime {
             text: text.to_owned(),
             zone: zone.name(),
-            resumes_at: jump.to.format("%Y-%m-%d %H:%M:%S").to_string(),
+            resumes_at: DateTime::from_timestamp(jump.to, 0)
+                .map(|local| local.format("%Y-%m-%d %H:%M:%S").to_string())
+                .unwrap_or_default(),
         }),
-        Local::Unknown => Err(ScheduleError::LocalTime { text: text.to_owned() }),
     }
 }

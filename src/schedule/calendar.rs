@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, Weekday};
+use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 /// An occurrence that a calendar excludes is no run; the ledger of misses says so.
 ///
 /// ```
-/// use chrono::{NaiveDate, NaiveTime, Weekday};
+/// use chrono::{NaiveDate, NaiveTime, TimeDelta, Weekday};
 /// use chrono_tz::Europe::Berlin;
 /// use mainspring::schedule::Calendar;
 ///
@@ -108,37 +108,40 @@ impl Calendar {
 
     /// Whether an occurrence at this instant is left out.
     pub fn excludes(&self, instant: impl Into<Timestamp>) -> bool {
-        let utc = instant.into().to_datetime().naive_utc();
-        zone::local_at(self.zone, utc).is_some_and(|local| self.excludes_local(local))
+        self.local_at(instant.into()).is_some_and(|(local, _)| self.excludes_local(local))
     }
 
     /// Until when at least the answer to [`excludes`](Self::excludes) stays what it is at `instant`; an instant
     /// after it, and seldom more than a day.
     pub(crate) fn unchanged_until(&self, instant: Timestamp) -> Option<Timestamp> {
-        let utc = instant.to_datetime().naive_utc();
-        let offset = zone::offset_at(self.zone, utc);
-        let local = utc.checked_add_signed(offset)?;
-        let until = self.next_edge(local)?.checked_sub_signed(offset)?;
-        // If the clock is moved on the way, look again at that moment.
-        let until = match zone::offset_at(self.zone, until) == offset {
-            true => until,
-            false => zone::change_between(self.zone, utc, until),
-        };
-        Some(until.and_utc().into())
+        let (local, offset) = self.local_at(instant)?;
+        let until = self.next_edge(local)?.checked_sub_signed(offset)?.and_utc().into();
+        // If the clock is set on the way, look again at that moment.
+        Some(self.change_between(instant, until).unwrap_or(until))
     }
 
     /// Since when at least the answer to [`excludes`](Self::excludes) is what it is at `instant`; `instant` itself
     /// at the latest.
     pub(crate) fn unchanged_since(&self, instant: Timestamp) -> Option<Timestamp> {
-        let utc = instant.to_datetime().naive_utc();
-        let offset = zone::offset_at(self.zone, utc);
-        let local = utc.checked_add_signed(offset)?;
-        let since = self.last_edge(local).checked_sub_signed(offset)?;
-        let since = match zone::offset_at(self.zone, since) == offset {
-            true => since,
-            false => zone::change_between(self.zone, since, utc),
-        };
-        Some(since.and_utc().into())
+        let (local, offset) = self.local_at(instant)?;
+        let since = self.last_edge(local).checked_sub_signed(offset)?.and_utc().into();
+        Some(self.change_between(since, instant).unwrap_or(since))
+    }
+
+    /// The local time and its offset.
+    fn local_at(&self, instant: Timestamp) -> Option<(NaiveDateTime, TimeDelta)> {
+        let offset = TimeDelta::seconds(zone::offset_at(self.zone, instant.millis().div_euclid(1_000)));
+        Some((instant.to_datetime().naive_utc().checked_add_signed(offset)?, offset))
+    }
+
+    /// The instant in (`after`, `until`] at which the clock is set, if it is.
+    fn change_between(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        let (after_s, until_s) = (after.millis().div_euclid(1_000), until.millis().div_euclid(1_000));
+        if zone::offset_at(self.zone, after_s) == zone::offset_at(self.zone, until_s) {
+            return None;
+        }
+        let change_s = zone::change_between(self.zone, after_s, until_s);
+        Some(Timestamp::from_millis(change_s.saturating_mul(1_000)))
     }
 
     fn excludes_local(&self, local: NaiveDateTime) -> bool {

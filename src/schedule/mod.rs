@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use self::bounds::Bounds;
@@ -332,7 +332,7 @@ impl Schedule {
                 later(asked, *step_ms).map(|next| next.max(start))
             }
             Rule::Cron { cron, zone, gap } => {
-                cron.next_after(*zone, *gap, after.to_datetime().naive_utc()).map(instant)
+                cron.next_after(*zone, *gap, after.millis().div_euclid(1_000)).and_then(second)
             }
         }?;
         (next > after && self.bounds.admit(next)).then_some(next)
@@ -348,7 +348,9 @@ impl Schedule {
             }
             Rule::After { at: None, .. } | Rule::Every { anchor: None, .. } | Rule::AfterEach { .. } => None,
             Rule::Cron { cron, zone, gap } => {
-                cron.previous_before(*zone, *gap, before.to_datetime().naive_utc()).map(instant)
+                // Before a part of a second is before the next whole one.
+                let before_s = before.millis().saturating_add(999).div_euclid(1_000);
+                cron.previous_before(*zone, *gap, before_s).and_then(second)
             }
         }?;
         (previous < before && self.bounds.admit(previous)).then_some(previous)
@@ -365,8 +367,8 @@ impl Schedule {
     /// The instants in (`after`, `until`] at which the clocks of the zone are set forward, for as many years as
     /// are worth looking through.
     pub(crate) fn jumps(&self, after: Timestamp, until: Timestamp) -> impl Iterator<Item = Timestamp> {
-        let utc = |at: Timestamp| at.to_datetime().naive_utc();
-        zone::jumps(self.time_zone(), utc(after), utc(until)).map(instant)
+        let seconds = |at: Timestamp| at.millis().div_euclid(1_000);
+        zone::jumps(self.time_zone(), seconds(after), seconds(until)).filter_map(second)
     }
 
     /// The same schedule as if it made up for what clocks jump over, if it says that it does not.
@@ -399,8 +401,9 @@ impl fmt::Display for Schedule {
     }
 }
 
-fn instant(utc: NaiveDateTime) -> Timestamp {
-    utc.and_utc().into()
+/// An instant in whole seconds.
+fn second(seconds: i64) -> Option<Timestamp> {
+    seconds.checked_mul(1_000).and_then(shown)
 }
 
 /// `at` plus `ms`, if that can be shown.

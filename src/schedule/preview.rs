@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::zone::{self, Local};
@@ -80,19 +80,19 @@ impl Schedule {
         let mut before = from;
         let mut previews = Vec::new();
         for at in self.upcoming(from).take(n) {
-            let clock_change = self.clock_change(zone, before.naive_utc(), at.naive_utc());
+            let clock_change = self.clock_change(zone, before.timestamp(), at.timestamp());
             previews.push(Preview { at, local: at.with_timezone(&zone), clock_change });
             before = at;
         }
         previews
     }
 
-    fn clock_change(&self, zone: Tz, before: NaiveDateTime, at: NaiveDateTime) -> Option<ClockChange> {
-        let local = zone::local_at(zone, at)?;
-        if let Local::Twice(first, _) = zone::resolve(zone, local) {
+    fn clock_change(&self, zone: Tz, before: i64, at: i64) -> Option<ClockChange> {
+        let offset = zone::offset_at(zone, at);
+        if let Local::Twice(first, _) = zone::resolve(zone, at + offset) {
             return Some(if first == at { ClockChange::FirstOfTwo } else { ClockChange::SecondOfTwo });
         }
-        let by = zone::offset_at(zone, at) - zone::offset_at(zone, before);
+        let by = TimeDelta::seconds(offset - zone::offset_at(zone, before));
         if by < TimeDelta::zero() {
             return Some(ClockChange::SetBack { by: -by });
         }
@@ -100,7 +100,7 @@ impl Schedule {
             return None;
         }
         let moved = match &self.rule {
-            Rule::Cron { cron, .. } => !cron.matches_wall(local),
+            Rule::Cron { cron, .. } => !cron.matches_wall(at + offset),
             _ => false,
         };
         Some(if moved { ClockChange::MovedAfterGap { by } } else { ClockChange::SetForward { by } })

@@ -1,10 +1,12 @@
-//! Which days an expression names, as bits and arithmetic: what the wall-clock engine cannot say.
+//! Which days an expression names, a month at a time, in bits: what the wall-clock engine cannot say.
 
-use chrono::{Datelike, Days as Add, NaiveDate, Weekday};
+use chrono::{Datelike, NaiveDate};
 
-/// No pair of month day, month and weekday stays away for longer: 29 February on one weekday comes every
-/// 28 years, and 40 across a century without a leap day.
+/// No month day, month and weekday that meet at all stay apart for longer: a 29 February on one weekday comes
+/// every 28 years, and after 40 across a century without a leap day.
 pub(super) const LONGEST_WAIT_YEARS: i32 = 41;
+/// Bit 0 of each of five weeks.
+const EACH_WEEK: u64 = 1 | 1 << 7 | 1 << 14 | 1 << 21 | 1 << 28;
 
 /// The days of the month that the day-of-month field names. Bit n stands for day n.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,36 +21,23 @@ impl MonthDays {
     pub(super) const NONE: Self = Self { plain: 0, nearest_weekday: 0, last: false, last_weekday: false };
     pub(super) const ALL: Self = Self { plain: 0xffff_fffe, ..Self::NONE };
 
-    /// Whether only plain day numbers are named.
     fn is_plain(&self) -> bool {
         self.nearest_weekday == 0 && !self.last && !self.last_weekday
     }
 
-    fn includes(&self, date: NaiveDate) -> bool {
-        let day = date.day();
-        if self.plain & bit(day) != 0 {
-            return true;
+    fn in_month(&self, month: Month) -> u64 {
+        let mut days = self.plain;
+        if self.last {
+            days |= bit(month.length);
         }
-        if self.is_plain() {
-            return false;
+        if self.last_weekday {
+            days |= bit(month.nearest_weekday(month.length));
         }
-        let length = u32::from(date.num_days_in_month());
-        (self.last && day == length)
-            || (self.last_weekday && day == nearest_weekday(date, length, length))
-            || (1..=length).any(|wanted| {
-                self.nearest_weekday & bit(wanted) != 0 && day == nearest_weekday(date, wanted, length)
-            })
-    }
-}
-
-/// The Monday to Friday nearest to day `wanted` in the month of `date`, without leaving that month.
-fn nearest_weekday(date: NaiveDate, wanted: u32, length: u32) -> u32 {
-    match date.with_day(wanted).map(|day| day.weekday()) {
-        Some(Weekday::Sat) if wanted == 1 => 3,
-        Some(Weekday::Sat) => wanted - 1,
-        Some(Weekday::Sun) if wanted == length => wanted - 2,
-        Some(Weekday::Sun) => wanted + 1,
-        _ => wanted,
+        if self.nearest_weekday != 0 {
+            let wanted = (1..=month.length).filter(|&day| self.nearest_weekday & bit(day) != 0);
+            days |= wanted.fold(0, |days, day| days | bit(month.nearest_weekday(day)));
+        }
+        days & month.all_days()
     }
 }
 
@@ -73,17 +62,15 @@ impl WeekDays {
         self.last == 0 && self.nth == 0
     }
 
-    fn includes(&self, date: NaiveDate) -> bool {
-        let weekday = date.weekday().num_days_from_sunday();
-        if self.plain & bit(weekday) != 0 {
-            return true;
+    fn in_month(&self, month: Month) -> u64 {
+        let mut days = (week_from(self.plain, month.starts_on) * EACH_WEEK) << 1;
+        for week in 0..5 {
+            days |= week_from(self.nth >> (7 * week) & 0x7f, month.starts_on) << (1 + 7 * week);
         }
-        if self.is_plain() {
-            return false;
-        }
-        let is_last = date.day() + 7 > u32::from(date.num_days_in_month());
-        (is_last && self.last & bit(weekday) != 0)
-            || self.nth & bit(7 * ((date.day() - 1) / 7) + weekday) != 0
+        // The last seven days, of which the first has the weekday of the day after four weeks less a week.
+        let last_week = month.length - 6;
+        days |= week_from(self.last, (month.starts_on + last_week - 1) % 7) << last_week;
+        days & month.all_days()
     }
 }
 
@@ -102,38 +89,58 @@ impl Days {
         self.month_days.is_plain() && self.week_days.is_plain()
     }
 
-    pub(super) fn includes(&self, date: NaiveDate) -> bool {
-        self.has_month(date.month()) && self.month_days.includes(date) && self.week_days.includes(date)
+    /// Whether a year has such a day whose 1 January has the weekday `starts_on`.
+    pub(super) fn occur_in_year(&self, mut starts_on: u32, leap: bool) -> bool {
+        for month in 1..=12 {
+            let length = match month {
+                2 => 28 + u32::from(leap),
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            if self.has_month(month) && self.in_month(Month { length, starts_on }) != 0 {
+                return true;
+            }
+            starts_on = (starts_on + length) % 7;
+        }
+        false
     }
 
     /// The first such day from `date` on.
-    pub(super) fn on_or_after(&self, mut date: NaiveDate) -> Option<NaiveDate> {
-        let last_year = date.year().saturating_add(LONGEST_WAIT_YEARS);
-        while date.year() <= last_year {
-            if !self.has_month(date.month()) {
-                date = first_of_next_month(date)?;
-            } else if self.includes(date) {
-                return Some(date);
-            } else {
-                date = date.succ_opt()?;
+    pub(super) fn on_or_after(&self, date: NaiveDate) -> Option<NaiveDate> {
+        let mut first = date.with_day(1)?;
+        let mut days_left = u64::MAX << date.day();
+        for _ in 0..12 * LONGEST_WAIT_YEARS {
+            if self.has_month(first.month()) {
+                let days = self.in_month(Month::of(first)) & days_left;
+                if days != 0 {
+                    return first.with_day(days.trailing_zeros());
+                }
             }
+            first = first.checked_add_months(chrono::Months::new(1))?;
+            days_left = u64::MAX;
         }
         None
     }
 
     /// The last such day up to `date`.
-    pub(super) fn on_or_before(&self, mut date: NaiveDate) -> Option<NaiveDate> {
-        let first_year = date.year().saturating_sub(LONGEST_WAIT_YEARS);
-        while date.year() >= first_year {
-            if !self.has_month(date.month()) {
-                date = date.checked_sub_days(Add::new(u64::from(date.day())))?;
-            } else if self.includes(date) {
-                return Some(date);
-            } else {
-                date = date.pred_opt()?;
+    pub(super) fn on_or_before(&self, date: NaiveDate) -> Option<NaiveDate> {
+        let mut first = date.with_day(1)?;
+        let mut days_left = (2 << date.day()) - 1;
+        for _ in 0..12 * LONGEST_WAIT_YEARS {
+            if self.has_month(first.month()) {
+                let days = self.in_month(Month::of(first)) & days_left;
+                if days != 0 {
+                    return first.with_day(days.ilog2());
+                }
             }
+            first = first.checked_sub_months(chrono::Months::new(1))?;
+            days_left = u64::MAX;
         }
         None
+    }
+
+    fn in_month(&self, month: Month) -> u64 {
+        self.month_days.in_month(month) & self.week_days.in_month(month)
     }
 
     fn has_month(&self, month: u32) -> bool {
@@ -141,8 +148,41 @@ impl Days {
     }
 }
 
-fn first_of_next_month(date: NaiveDate) -> Option<NaiveDate> {
-    date.with_day(1)?.checked_add_months(chrono::Months::new(1))
+/// All that the days of a month depend on.
+#[derive(Clone, Copy)]
+struct Month {
+    length: u32,
+    /// The weekday of its first day; 0 is Sunday.
+    starts_on: u32,
+}
+
+impl Month {
+    fn of(first: NaiveDate) -> Self {
+        Self {
+            length: u32::from(first.num_days_in_month()),
+            starts_on: first.weekday().num_days_from_sunday(),
+        }
+    }
+
+    fn all_days(self) -> u64 {
+        (2 << self.length) - 2
+    }
+
+    /// The Monday to Friday nearest to day `wanted`, without leaving the month.
+    fn nearest_weekday(self, wanted: u32) -> u32 {
+        match (self.starts_on + wanted - 1) % 7 {
+            6 if wanted == 1 => 3,
+            6 => wanted - 1,
+            0 if wanted == self.length => wanted - 2,
+            0 => wanted + 1,
+            _ => wanted,
+        }
+    }
+}
+
+/// Weekdays as the days of a week that begins on `first`: bit 0 is that weekday.
+fn week_from(weekdays: u64, first: u32) -> u64 {
+    (weekdays >> first | weekdays << (7 - first)) & 0x7f
 }
 
 fn bit(value: u32) -> u64 {

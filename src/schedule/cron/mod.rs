@@ -9,19 +9,17 @@ mod parse;
 mod wall;
 mod words;
 
-use chrono::{NaiveDateTime, TimeDelta};
 use chrono_tz::Tz;
 
 use self::wall::Wall;
-use super::zone::{self, LONGEST_CHANGE, Local};
+use super::zone::{self, LONGEST_CHANGE_S, Local};
 use super::{Gap, ScheduleError};
 
 /// A longer jump is no clock change but a skipped date: what it leaps over is not made up for.
-const LONGEST_MADE_UP_JUMP: TimeDelta = TimeDelta::hours(3);
+const LONGEST_MADE_UP_JUMP_S: i64 = 3 * 3_600;
 /// An occurrence that does not exist in its zone is passed over; so many in a row, and none is left to find.
-/// (Ten jumps of one kind a century, each crossed in one step, are the worst that real zones have.)
+/// (Clocks that were set on the one day of the year that a line names, year after year, need some dozens.)
 const MOST_PASSED_OVER: usize = 1_000;
-const A_MOMENT: TimeDelta = TimeDelta::milliseconds(1);
 
 /// A parsed expression, independent of any zone.
 #[derive(Clone, Debug)]
@@ -51,20 +49,20 @@ impl Cron {
     }
 
     /// Whether the clock on the wall shows a time that matches.
-    pub(super) fn matches_wall(&self, local: NaiveDateTime) -> bool {
-        self.wall.at_or_after(local) == Some(local)
+    pub(super) fn matches_wall(&self, wall: i64) -> bool {
+        self.wall.after(wall - 1) == Some(wall)
     }
 
-    /// The first occurrence after the instant `after`, all in UTC.
-    pub(super) fn next_after(&self, zone: Tz, gap: Gap, after: NaiveDateTime) -> Option<NaiveDateTime> {
+    /// The first occurrence after the instant `after`, both in seconds.
+    pub(super) fn next_after(&self, zone: Tz, gap: Gap, after: i64) -> Option<i64> {
         if zone == Tz::UTC {
-            return self.wall.at_or_after(after.checked_add_signed(A_MOMENT)?);
+            return self.wall.after(after);
         }
         if self.fields.wild { self.next_wild(zone, after) } else { self.next_fixed(zone, gap, after) }
     }
 
-    /// The last occurrence before the instant `before`, all in UTC.
-    pub(super) fn previous_before(&self, zone: Tz, gap: Gap, before: NaiveDateTime) -> Option<NaiveDateTime> {
+    /// The last occurrence before the instant `before`, both in seconds.
+    pub(super) fn previous_before(&self, zone: Tz, gap: Gap, before: i64) -> Option<i64> {
         if zone == Tz::UTC {
             return self.wall.before(before);
         }
@@ -75,118 +73,123 @@ impl Cron {
         }
     }
 
-    fn next_fixed(&self, zone: Tz, gap: Gap, after: NaiveDateTime) -> Option<NaiveDateTime> {
-        let mut from = zone::local_at(zone, after)?.checked_add_signed(A_MOMENT)?;
+    fn next_fixed(&self, zone: Tz, gap: Gap, after: i64) -> Option<i64> {
+        let mut wall = after + zone::offset_at(zone, after);
         for _ in 0..MOST_PASSED_OVER {
-            let wall = self.wall.at_or_after(from)?;
-            match zone::resolve(zone, wall) {
+            match zone::resolve(zone, self.wall.after(wall)?) {
                 Local::Once(at) => return Some(at),
                 Local::Twice(first, _) if first > after => return Some(first),
                 // Asked in the second pass: all that is repeated has fired in the first.
-                Local::Twice(first, second) => from = end_of_first_pass(zone, first, second)?,
-                Local::Skipped(jump) if gap == Gap::RunAfter && jump.length() <= LONGEST_MADE_UP_JUMP => {
-                    return Some(jump.at);
-                }
-                Local::Skipped(jump) => from = jump.to,
-                Local::Unknown => return None,
+                Local::Twice(first, second) => wall = end_of_first_pass(zone, first, second) - 1,
+                Local::Skipped(jump) if made_up(gap, jump) => return Some(jump.at),
+                Local::Skipped(jump) => wall = jump.to - 1,
             }
         }
         None
     }
 
-    fn previous_fixed(&self, zone: Tz, gap: Gap, before: NaiveDateTime) -> Option<NaiveDateTime> {
-        let mut to = shown_until(zone, before)?;
+    fn previous_fixed(&self, zone: Tz, gap: Gap, before: i64) -> Option<i64> {
+        let offset = zone::offset_at(zone, before - 1);
+        let wall = self.wall.before(before + offset)?;
+        let found = zone::resolve(zone, wall);
+        if found == Local::Once(wall - offset) && before - LONGEST_CHANGE_S <= wall - offset {
+            return Some(wall - offset);
+        }
+        // If the clock was set back a short while ago, it had shown later times than it shows now.
+        let shown = shown_until(zone, before, offset);
+        let mut found =
+            if shown == before + offset { found } else { zone::resolve(zone, self.wall.before(shown)?) };
         for _ in 0..MOST_PASSED_OVER {
-            match zone::resolve(zone, self.wall.before(to)?) {
+            match found {
                 Local::Once(at) | Local::Twice(at, _) => return Some(at),
-                Local::Skipped(jump) if gap == Gap::RunAfter && jump.length() <= LONGEST_MADE_UP_JUMP => {
-                    return Some(jump.at);
-                }
-                Local::Skipped(jump) => to = jump.from,
-                Local::Unknown => return None,
+                Local::Skipped(jump) if made_up(gap, jump) => return Some(jump.at),
+                Local::Skipped(jump) => found = zone::resolve(zone, self.wall.before(jump.from)?),
             }
         }
         None
     }
 
-    fn next_wild(&self, zone: Tz, after: NaiveDateTime) -> Option<NaiveDateTime> {
+    fn next_wild(&self, zone: Tz, after: i64) -> Option<i64> {
         let offset = zone::offset_at(zone, after);
-        let from = after.checked_add_signed(offset)?.checked_add_signed(A_MOMENT)?;
-        let found = self.first_wild(zone, after, from)?;
-        let soon = after.checked_add_signed(LONGEST_CHANGE)?;
+        let wall = self.wall.after(after + offset)?;
+        let (found, soon) = (wall - offset, after + LONGEST_CHANGE_S);
         if found <= soon && zone::offset_at(zone, found) == offset {
             return Some(found);
         }
-        // If the clock is about to be set back, local times that have passed come again before that.
+        // If the clock is about to be set back, local times that have passed come again.
         let offset_soon = zone::offset_at(zone, soon);
-        if offset_soon >= offset {
-            return Some(found);
+        if offset_soon < offset {
+            let change = zone::change_between(zone, after, soon);
+            if found < change {
+                return Some(found);
+            }
+            return self.first_wild(zone, change - 1, self.wall.after(change + offset_soon - 1)?);
         }
-        let change = zone::change_between(zone, after, soon);
-        if found < change {
-            return Some(found);
-        }
-        self.first_wild(zone, change.checked_sub_signed(A_MOMENT)?, change.checked_add_signed(offset_soon)?)
+        self.first_wild(zone, after, wall)
     }
 
-    /// The first instant after `after` whose local time matches and is at `from` or later.
-    fn first_wild(&self, zone: Tz, after: NaiveDateTime, mut from: NaiveDateTime) -> Option<NaiveDateTime> {
+    /// The first instant after `after` that shows `wall`, a match, or the next match after it that exists.
+    fn first_wild(&self, zone: Tz, after: i64, mut wall: i64) -> Option<i64> {
         for _ in 0..MOST_PASSED_OVER {
-            match zone::resolve(zone, self.wall.at_or_after(from)?) {
-                Local::Twice(first, second) => return Some(if first > after { first } else { second }),
+            match zone::resolve(zone, wall) {
                 Local::Once(at) => return Some(at),
-                Local::Skipped(jump) => from = jump.to,
-                Local::Unknown => return None,
+                Local::Twice(first, second) => return Some(if first > after { first } else { second }),
+                Local::Skipped(jump) => wall = self.wall.after(jump.to - 1)?,
             }
         }
         None
     }
 
-    fn previous_wild(&self, zone: Tz, before: NaiveDateTime) -> Option<NaiveDateTime> {
-        let offset = zone::offset_at(zone, before.checked_sub_signed(A_MOMENT)?);
-        let found = self.last_wild(zone, before, before.checked_add_signed(offset)?);
-        let recently = before.checked_sub_signed(LONGEST_CHANGE)?;
+    fn previous_wild(&self, zone: Tz, before: i64) -> Option<i64> {
+        let offset = zone::offset_at(zone, before - 1);
+        let wall = self.wall.before(before + offset)?;
+        let (found, recently) = (wall - offset, before - LONGEST_CHANGE_S);
+        if found >= recently && zone::offset_at(zone, found) == offset {
+            return Some(found);
+        }
+        // If the clock was just set back, the end of the first pass comes before the second.
         let offset_then = zone::offset_at(zone, recently);
-        if offset_then <= offset {
-            return found;
+        if offset_then > offset {
+            let change = zone::change_between(zone, recently, before - 1);
+            if found >= change {
+                return Some(found);
+            }
+            return self.last_wild(zone, change, self.wall.before(change + offset_then)?);
         }
-        // The clock was just set back: before the second pass comes the end of the first.
-        let change = zone::change_between(zone, recently, before.checked_sub_signed(A_MOMENT)?);
-        match found {
-            Some(found) if found >= change => Some(found),
-            _ => self.last_wild(zone, change, change.checked_add_signed(offset_then)?),
-        }
+        self.last_wild(zone, before, wall)
     }
 
-    /// The last instant before `before` whose local time matches and is before `to`.
-    fn last_wild(&self, zone: Tz, before: NaiveDateTime, mut to: NaiveDateTime) -> Option<NaiveDateTime> {
+    /// The last instant before `before` that shows `wall`, a match, or the next earlier match that exists.
+    fn last_wild(&self, zone: Tz, before: i64, mut wall: i64) -> Option<i64> {
         for _ in 0..MOST_PASSED_OVER {
-            match zone::resolve(zone, self.wall.before(to)?) {
-                Local::Twice(first, second) => return Some(if second < before { second } else { first }),
+            match zone::resolve(zone, wall) {
                 Local::Once(at) => return Some(at),
-                Local::Skipped(jump) => to = jump.from,
-                Local::Unknown => return None,
+                Local::Twice(first, second) => return Some(if second < before { second } else { first }),
+                Local::Skipped(jump) => wall = self.wall.before(jump.from)?,
             }
         }
         None
     }
 }
 
-/// The local time up to which the clock has shown everything just before the instant `before`.
-fn shown_until(zone: Tz, before: NaiveDateTime) -> Option<NaiveDateTime> {
-    let just_before = before.checked_sub_signed(A_MOMENT)?;
-    let offset = zone::offset_at(zone, just_before);
-    let local = before.checked_add_signed(offset)?;
-    let recently = before.checked_sub_signed(LONGEST_CHANGE)?;
+/// Whether a fixed time in this jump runs right after it.
+fn made_up(gap: Gap, jump: zone::Jump) -> bool {
+    gap == Gap::RunAfter && jump.length_s() <= LONGEST_MADE_UP_JUMP_S
+}
+
+/// The local time up to which the clock has shown everything just before the instant `before`, where it has
+/// the `offset`.
+fn shown_until(zone: Tz, before: i64, offset: i64) -> i64 {
+    let recently = before - LONGEST_CHANGE_S;
     let offset_then = zone::offset_at(zone, recently);
     if offset_then <= offset {
-        return Some(local);
+        return before + offset;
     }
-    let change = zone::change_between(zone, recently, just_before);
-    Some(local.max(change.checked_add_signed(offset_then)?))
+    let change = zone::change_between(zone, recently, before - 1);
+    (before + offset).max(change + offset_then)
 }
 
 /// The local time at which the clock was set back, where a local time comes at `first` and again at `second`.
-fn end_of_first_pass(zone: Tz, first: NaiveDateTime, second: NaiveDateTime) -> Option<NaiveDateTime> {
-    zone::change_between(zone, first, second).checked_add_signed(zone::offset_at(zone, first))
+fn end_of_first_pass(zone: Tz, first: i64, second: i64) -> i64 {
+    zone::change_between(zone, first, second) + zone::offset_at(zone, first)
 }

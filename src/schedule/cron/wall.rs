@@ -1,18 +1,21 @@
 //! Occurrences on a clock on the wall, without zones: the `cron` crate, and what it cannot say in front of it.
+//!
+//! Wall time is counted in seconds, as if the wall were in Greenwich.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
 
-use chrono::{Datelike, Days as Add, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use super::days::{Days, LONGEST_WAIT_YEARS};
 use super::parse::Fields;
 
-/// The years that the engine knows.
-const ENGINE_YEARS: std::ops::RangeInclusive<i32> = 1970..=2100;
+/// The seconds of the years that the engine knows, 1970 to 2100.
+const ENGINE_SECONDS: std::ops::Range<i64> = 0..4_133_980_800;
 /// Each of the 14 kinds of year (a weekday of 1 January, leap or not) occurs among these.
 const EVERY_KIND_OF_YEAR: std::ops::Range<i32> = 1972..2000;
-const A_SECOND: TimeDelta = TimeDelta::seconds(1);
+const KINDS_OF_YEAR: u32 = 14;
+const SECONDS_OF_A_DAY: i64 = 86_400;
 
 /// An expression as a function of wall-clock time.
 #[derive(Clone, Debug)]
@@ -26,7 +29,7 @@ pub(super) struct Wall {
 struct Alternative {
     days: Days,
     /// Which kinds of year have such a day at all.
-    kinds: u16,
+    kinds: u32,
     /// Knows the days too if they are plain, otherwise only the times of day.
     engine: cron::Schedule,
 }
@@ -45,107 +48,108 @@ impl Wall {
         Ok((!alternatives.is_empty()).then_some(Self { alternatives }))
     }
 
-    /// The first occurrence at `from` or later.
-    pub(super) fn at_or_after(&self, from: NaiveDateTime) -> Option<NaiveDateTime> {
-        self.alternatives.iter().filter_map(|days| days.at_or_after(from)).min()
+    /// The first occurrence after `wall`.
+    pub(super) fn after(&self, wall: i64) -> Option<i64> {
+        self.alternatives.iter().filter_map(|days| days.after(wall)).min()
     }
 
-    /// The last occurrence before `to`.
-    pub(super) fn before(&self, to: NaiveDateTime) -> Option<NaiveDateTime> {
-        self.alternatives.iter().filter_map(|days| days.before(to)).max()
+    /// The last occurrence before `wall`.
+    pub(super) fn before(&self, wall: i64) -> Option<i64> {
+        self.alternatives.iter().filter_map(|days| days.before(wall)).max()
     }
 }
 
 impl Alternative {
-    fn at_or_after(&self, from: NaiveDateTime) -> Option<NaiveDateTime> {
-        let from = whole_second_from(from)?;
+    fn after(&self, wall: i64) -> Option<i64> {
         if !self.days.is_plain() {
-            return self.special_at_or_after(from);
+            return self.special_after(wall);
         }
-        let mut from = from;
-        if ENGINE_YEARS.contains(&from.year()) {
-            if let Some(found) = self.ask_from(from) {
+        let mut from = wall.checked_add(1)?;
+        if ENGINE_SECONDS.contains(&from) {
+            if let Some(found) = self.ask_after(wall) {
                 return Some(found);
             }
-            from = first_second_of(ENGINE_YEARS.end() + 1)?;
+            from = ENGINE_SECONDS.end;
         }
         // Outside of the engine's years, each year is looked up as one of its kind that the engine knows.
+        let mut from = date_time(from)?;
         for _ in 0..=LONGEST_WAIT_YEARS {
             let year = from.year();
             if let Some(known) = self.known_year_like(year)
-                && let Some(found) =
-                    self.ask_from(from.with_year(known)?).filter(|found| found.year() == known)
+                && let Some(found) = self.ask_after(seconds(from.with_year(known)?) - 1)
+                && let Some(found) = date_time(found).filter(|found| found.year() == known)
             {
-                return found.with_year(year);
+                return found.with_year(year).map(seconds);
             }
-            from = first_second_of(year + 1)?;
+            from = new_year(year + 1)?;
         }
         None
     }
 
-    fn before(&self, to: NaiveDateTime) -> Option<NaiveDateTime> {
+    fn before(&self, wall: i64) -> Option<i64> {
         if !self.days.is_plain() {
-            return self.special_before(to);
+            return self.special_before(wall);
         }
-        // The year of the last second that may match: at midnight of 1 January it is the year before.
-        let mut to = to;
-        let mut year = last_second_before(to)?.year();
-        if ENGINE_YEARS.contains(&year) {
-            if let Some(found) = self.ask_before(to) {
+        let mut last = wall.checked_sub(1)?;
+        if ENGINE_SECONDS.contains(&last) {
+            if let Some(found) = self.ask_before(wall) {
                 return Some(found);
             }
-            year = ENGINE_YEARS.start() - 1;
-            to = first_second_of(*ENGINE_YEARS.start())?;
+            last = ENGINE_SECONDS.start - 1;
         }
+        let mut last = date_time(last)?;
         for _ in 0..=LONGEST_WAIT_YEARS {
-            if let Some(known) = self.known_year_like(year) {
-                let known_to =
-                    if to.year() == year { to.with_year(known)? } else { first_second_of(known + 1)? };
-                if let Some(found) = self.ask_before(known_to).filter(|found| found.year() == known) {
-                    return found.with_year(year);
-                }
+            let year = last.year();
+            if let Some(known) = self.known_year_like(year)
+                && let Some(found) = self.ask_before(seconds(last.with_year(known)?) + 1)
+                && let Some(found) = date_time(found).filter(|found| found.year() == known)
+            {
+                return found.with_year(year).map(seconds);
             }
-            to = first_second_of(year)?;
-            year -= 1;
+            last = date_time(seconds(new_year(year)?) - 1)?;
         }
         None
     }
 
-    /// Days that the engine cannot name are found by arithmetic, and the engine is asked for the time of day.
-    fn special_at_or_after(&self, from: NaiveDateTime) -> Option<NaiveDateTime> {
+    /// Days that the engine cannot name are found in the calendar, and the engine is asked for the time of day.
+    fn special_after(&self, wall: i64) -> Option<i64> {
+        let from = date_time(wall.checked_add(1)?)?;
         let mut date = self.days.on_or_after(from.date())?;
-        if date == from.date() {
-            let same_day = known_day()?.and_time(from.time());
-            if let Some(found) = self.ask_from(same_day).filter(|found| found.date() == same_day.date()) {
-                return Some(date.and_time(found.time()));
-            }
-            date = self.days.on_or_after(date.succ_opt()?)?;
+        let mut time = wall.rem_euclid(SECONDS_OF_A_DAY);
+        // After the last second of a day comes the next day, as before its first.
+        if date != from.date() || time == SECONDS_OF_A_DAY - 1 {
+            time = -1;
         }
-        Some(date.and_time(self.ask_from(known_day()?.and_time(NaiveTime::MIN))?.time()))
+        if let Some(found) =
+            self.ask_after(SECONDS_OF_A_DAY + time).filter(|found| *found < 2 * SECONDS_OF_A_DAY)
+        {
+            return Some(midnight(date) + found - SECONDS_OF_A_DAY);
+        }
+        date = self.days.on_or_after(date.succ_opt()?)?;
+        Some(midnight(date) + self.ask_after(SECONDS_OF_A_DAY - 1)? - SECONDS_OF_A_DAY)
     }
 
-    fn special_before(&self, to: NaiveDateTime) -> Option<NaiveDateTime> {
+    fn special_before(&self, wall: i64) -> Option<i64> {
+        let to = date_time(wall)?;
         let mut date = self.days.on_or_before(to.date())?;
-        if date == to.date() {
-            let same_day = known_day()?.and_time(to.time());
-            if let Some(found) = self.ask_before(same_day).filter(|found| found.date() == same_day.date()) {
-                return Some(date.and_time(found.time()));
-            }
-            date = self.days.on_or_before(date.pred_opt()?)?;
+        let time = if date == to.date() { wall.rem_euclid(SECONDS_OF_A_DAY) } else { SECONDS_OF_A_DAY };
+        if let Some(found) =
+            self.ask_before(SECONDS_OF_A_DAY + time).filter(|found| *found >= SECONDS_OF_A_DAY)
+        {
+            return Some(midnight(date) + found - SECONDS_OF_A_DAY);
         }
-        let next_day = known_day()?.checked_add_days(Add::new(1))?.and_time(NaiveTime::MIN);
-        Some(date.and_time(self.ask_before(next_day)?.time()))
+        date = self.days.on_or_before(date.pred_opt()?)?;
+        Some(midnight(date) + self.ask_before(2 * SECONDS_OF_A_DAY)? - SECONDS_OF_A_DAY)
     }
 
-    /// The engine's first answer at `from`, a whole second of a year that it knows, or later.
-    fn ask_from(&self, from: NaiveDateTime) -> Option<NaiveDateTime> {
-        let just_before = from.checked_sub_signed(A_SECOND)?;
-        self.engine.after(&just_before.and_utc()).next().map(|found| found.naive_utc())
+    /// The engine's first answer after `wall`, a second before its years or in them.
+    fn ask_after(&self, wall: i64) -> Option<i64> {
+        self.engine.after(&utc(wall)?).next().map(|found| found.timestamp())
     }
 
-    /// The engine's last answer before `to`, in a year that it knows.
-    fn ask_before(&self, to: NaiveDateTime) -> Option<NaiveDateTime> {
-        self.engine.after(&to.and_utc()).next_back().map(|found| found.naive_utc())
+    /// The engine's last answer before `wall`, a second of its years or right after them.
+    fn ask_before(&self, wall: i64) -> Option<i64> {
+        self.engine.after(&utc(wall)?).next_back().map(|found| found.timestamp())
     }
 
     /// A year that the engine knows with the weekdays and the length of `year`, if such a year has occurrences.
@@ -158,46 +162,36 @@ impl Alternative {
     }
 }
 
-/// A day of a year that the engine knows, in a month that the engine's text for special days never leaves out.
-fn known_day() -> Option<NaiveDate> {
-    NaiveDate::from_ymd_opt(2000, 1, 1)
-}
-
-/// The kind of a year, 0 to 13: the weekday of its 1 January and whether it is a leap year.
+/// The kind of a year, 0 to 13: twice the weekday of its 1 January, and one more for a leap year.
 fn kind_of_year(year: i32) -> Option<u32> {
     let first = NaiveDate::from_ymd_opt(year, 1, 1)?;
     Some(first.weekday().num_days_from_sunday() * 2 + u32::from(first.leap_year()))
 }
 
 /// The kinds of year that have one of these days.
-fn kinds_of_year(days: &Days) -> u16 {
-    let mut kinds = 0;
-    for year in EVERY_KIND_OF_YEAR {
-        if let Some(kind) = kind_of_year(year)
-            && kinds & 1 << kind == 0
-            && let Some(start) = NaiveDate::from_ymd_opt(year, 1, 1)
-            && days.on_or_after(start).is_some_and(|found| found.year() == year)
-        {
-            kinds |= 1 << kind;
-        }
-    }
-    kinds
+fn kinds_of_year(days: &Days) -> u32 {
+    let occurs = |kind: &u32| days.occur_in_year(kind / 2, kind % 2 == 1);
+    (0..KINDS_OF_YEAR).filter(occurs).fold(0, |kinds, kind| kinds | 1 << kind)
 }
 
-fn first_second_of(year: i32) -> Option<NaiveDateTime> {
+fn utc(wall: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(wall, 0)
+}
+
+fn date_time(wall: i64) -> Option<NaiveDateTime> {
+    utc(wall).map(|utc| utc.naive_utc())
+}
+
+fn seconds(wall: NaiveDateTime) -> i64 {
+    wall.and_utc().timestamp()
+}
+
+fn midnight(date: NaiveDate) -> i64 {
+    seconds(date.and_time(NaiveTime::MIN))
+}
+
+fn new_year(year: i32) -> Option<NaiveDateTime> {
     Some(NaiveDate::from_ymd_opt(year, 1, 1)?.and_time(NaiveTime::MIN))
-}
-
-/// The first whole second at `time` or later.
-fn whole_second_from(time: NaiveDateTime) -> Option<NaiveDateTime> {
-    let whole = time.with_nanosecond(0)?;
-    if whole == time { Some(time) } else { whole.checked_add_signed(A_SECOND) }
-}
-
-/// The last whole second before `time`.
-fn last_second_before(time: NaiveDateTime) -> Option<NaiveDateTime> {
-    let whole = time.with_nanosecond(0)?;
-    if whole == time { whole.checked_sub_signed(A_SECOND) } else { Some(whole) }
 }
 
 /// The expression in the engine's own dialect: seconds first, Sunday is 1, and nothing but numbers.
