@@ -104,12 +104,14 @@ CREATE TABLE mainspring_jobs (
     CONSTRAINT policies_are_json                   CHECK (json_valid(policies)),
     CONSTRAINT schedule_kind_is_known              CHECK (schedule_kind IN ('at', 'every', 'after_each', 'cron')),
     CONSTRAINT at_has_its_instant                  CHECK (schedule_kind <> 'at' OR at_ms IS NOT NULL),
-    CONSTRAINT every_has_an_interval               CHECK (schedule_kind NOT IN ('every', 'after_each') OR every_ms > 0),
-    CONSTRAINT cron_has_its_text                   CHECK (schedule_kind <> 'cron' OR length(schedule_text) > 0),
+    CONSTRAINT every_has_an_interval               CHECK (schedule_kind NOT IN ('every', 'after_each') OR (every_ms IS NOT NULL AND every_ms > 0)),
+    CONSTRAINT cron_has_its_text                   CHECK (schedule_kind <> 'cron' OR (schedule_text IS NOT NULL AND length(schedule_text) > 0)),
     CONSTRAINT on_interrupt_is_known               CHECK (on_interrupt IN ('rerun', 'assume_ran', 'verify')),
     CONSTRAINT on_unknown_delivery_is_known        CHECK (on_unknown_delivery IN ('hold', 'resend')),
     CONSTRAINT overlap_is_known                    CHECK (overlap IN ('skip', 'queue_one', 'cancel_running', 'allow')),
     CONSTRAINT at_least_one_run_may_be_open        CHECK (max_open_runs >= 1),
+    CONSTRAINT only_allow_opens_several_runs       CHECK (max_open_runs = 1 OR overlap = 'allow'),
+    CONSTRAINT only_a_running_job_is_superseded    CHECK (superseded_at_ms IS NULL OR open_runs > 0),
     CONSTRAINT enabled_is_0_or_1                   CHECK (enabled IN (0, 1)),
     CONSTRAINT a_parked_job_says_why               CHECK ((parked_at_ms IS NULL) = (park_reason IS NULL)),
     CONSTRAINT a_pause_reason_needs_a_pause        CHECK (pause_reason IS NULL OR paused_at_ms IS NOT NULL),
@@ -139,7 +141,7 @@ CREATE UNIQUE INDEX mainspring_jobs_unique_key ON mainspring_jobs (kind, unique_
     WHERE unique_key IS NOT NULL AND finished_at_ms IS NULL;
 -- Always empty but for rows whose next time somebody took away; the engine plans them anew.
 CREATE INDEX mainspring_jobs_unplanned ON mainspring_jobs (id)
-    WHERE finished_at_ms IS NULL AND next_run_at_ms IS NULL AND open_runs = 0;
+    WHERE finished_at_ms IS NULL AND next_run_at_ms IS NULL AND open_runs = 0 AND parked_at_ms IS NULL;
 
 -- Runs asked for besides the schedule: by hand, for a past range, or again after such a run failed.
 CREATE TABLE mainspring_requests (

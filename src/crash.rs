@@ -20,21 +20,40 @@ words! {
     }
 }
 
-/// The environment variable that names the crash point.
 #[cfg(feature = "crash-points")]
-pub const VARIABLE: &str = "MAINSPRING_CRASH_AT";
+mod armed {
+    use std::sync::OnceLock;
 
-/// Kills this process with SIGKILL if the environment names this point.
-#[cfg(feature = "crash-points")]
-pub(crate) fn reach(point: CrashPoint) {
-    if std::env::var(VARIABLE).is_ok_and(|name| name == point.as_str()) {
-        // SIGKILL runs no destructor and flushes no buffer, as a power cut of the process would; `abort` is the
-        // fallback where there is no `kill`.
-        let pid = std::process::id().to_string();
-        let _ = std::process::Command::new("kill").args(["-9", &pid]).status();
-        std::process::abort();
+    use super::CrashPoint;
+
+    /// The environment variable that names the crash point.
+    pub const VARIABLE: &str = "MAINSPRING_CRASH_AT";
+
+    static ARMED: OnceLock<Option<CrashPoint>> = OnceLock::new();
+
+    /// Arms a crash point for the rest of this process's life. The first call wins, and the environment variable
+    /// if a point has been reached before.
+    pub fn arm(point: CrashPoint) {
+        // Already armed: the earlier point stands.
+        let _ = ARMED.set(Some(point));
+    }
+
+    /// Kills this process with SIGKILL if this point is armed.
+    pub(crate) fn reach(point: CrashPoint) {
+        let armed = ARMED.get_or_init(|| std::env::var(VARIABLE).ok().and_then(|name| name.parse().ok()));
+        if *armed == Some(point) {
+            // SIGKILL runs no destructor and flushes no buffer; `abort` is the fallback where there is no `kill`.
+            let pid = std::process::id().to_string();
+            let _ = std::process::Command::new("kill").args(["-9", &pid]).status();
+            std::process::abort();
+        }
     }
 }
+
+#[cfg(feature = "crash-points")]
+pub(crate) use armed::reach;
+#[cfg(feature = "crash-points")]
+pub use armed::{VARIABLE, arm};
 
 /// Nothing, in a normal build.
 #[cfg(not(feature = "crash-points"))]

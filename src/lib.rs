@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod core;
+#[cfg(feature = "crash-points")]
+pub mod crash;
+#[cfg(not(feature = "crash-points"))]
 mod crash;
 mod engine;
 mod error;
@@ -13,6 +16,8 @@ mod queue;
 mod run;
 pub mod schedule;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 mod words;
 

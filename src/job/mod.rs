@@ -26,7 +26,7 @@ row_id! {
 ///
 /// ```
 /// use mainspring::JobArgs;
-/// use serde::Serialize;
+/// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Serialize, Deserialize)]
 /// struct Resize { path: String, width: u32 }

@@ -222,6 +222,9 @@ impl<A: JobArgs> NewJob<A> {
     /// What the store writes for one that runs once.
     pub(crate) fn into_spec(self, limits: &Limits, now: Timestamp) -> Result<JobSpec> {
         let at = self.when.resolve(now);
+        if at.millis() <= 0 {
+            return Err(Error::invalid("at", format!("is {at}: give a time after 1970")));
+        }
         self.erase(None, Schedule::at(at), limits, now)
     }
 

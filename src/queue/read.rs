@@ -198,6 +198,12 @@ impl Queue {
         self.reading(doctor::doctor).await
     }
 
+    /// Whether an output waits for its delivery whose time has come.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn has_due_delivery(&self, now: Timestamp) -> Result<bool> {
+        self.reading(move |conn| read::has_due_delivery(conn, now)).await
+    }
+
     pub(super) fn wake_if_late(&self) {
         let due = self.core.health().next_due_at;
         if due.is_some_and(|at| at.plus(LATE) < self.core.clock().now()) {

@@ -299,13 +299,23 @@ fn may_try_again(run: &EndedRun, job: &EndingJob, at: Timestamp) -> bool {
     !schedule_is_newer && !overtaken
 }
 
-const FAILED_BEFORE: &str = "
+const OCCURRENCE_FAILED: &str = "
 SELECT count(*)
 FROM mainspring_runs r
 JOIN mainspring_completions c ON c.run_id = r.id
 WHERE r.job_id = :job_id
     AND r.scheduled_for_ms = :scheduled_for_ms
-    AND r.request_id IS :request_id
+    AND r.request_id IS NULL
+    AND r.id < :run_id
+    AND c.outcome IN ('failed', 'timed_out')";
+
+const REQUEST_FAILED: &str = "
+SELECT count(*)
+FROM mainspring_runs r
+JOIN mainspring_completions c ON c.run_id = r.id
+WHERE r.job_id = :job_id
+    AND r.request_id = :request_id
+    AND r.request_id IS NOT NULL
     AND r.id < :run_id
     AND c.outcome IN ('failed', 'timed_out')";
 
@@ -314,15 +324,21 @@ fn failed_before(tx: &Connection, run: &EndedRun, run_id: RunId) -> Result<u32> 
     if run.attempt == 1 {
         return Ok(0);
     }
-    Ok(tx.prepare_cached(FAILED_BEFORE)?.query_row(
-        named_params! {
-            ":job_id": run.job_id,
-            ":scheduled_for_ms": run.scheduled_for,
-            ":request_id": run.request_id,
-            ":run_id": run_id,
-        },
-        |row| row.get(0),
-    )?)
+    let failed = match run.request_id {
+        None => tx.prepare_cached(OCCURRENCE_FAILED)?.query_row(
+            named_params! {
+                ":job_id": run.job_id,
+                ":scheduled_for_ms": run.scheduled_for,
+                ":run_id": run_id,
+            },
+            |row| row.get(0),
+        )?,
+        Some(request_id) => tx.prepare_cached(REQUEST_FAILED)?.query_row(
+            named_params! { ":job_id": run.job_id, ":request_id": request_id, ":run_id": run_id },
+            |row| row.get(0),
+        )?,
+    };
+    Ok(failed)
 }
 
 fn request_again(

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::rows::{Columns, job, job_columns, run, run_columns};
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId};
-use crate::run::{OwnerId, Run, RunId};
+use crate::run::{Run, RunId};
 use crate::time::Timestamp;
 
 const JOB: &str = concat!("SELECT ", job_columns!(), " FROM mainspring_jobs WHERE id = :id");
@@ -257,13 +257,23 @@ pub(crate) fn counts(conn: &Connection, now: Timestamp) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Whether the owner has open runs.
+/// Whether a run is open; `None` if there is no such run.
 pub(crate) fn is_open(conn: &Connection, run: RunId) -> Result<Option<bool>> {
     const SQL: &str = "SELECT ended_at_ms IS NULL FROM mainspring_runs WHERE id = :id";
     Ok(conn.prepare_cached(SQL)?.query_row(named_params! { ":id": run }, |row| row.get(0)).optional()?)
 }
 
-/// The owners that have not ended, for those who show them.
-pub(crate) fn owners(conn: &Connection) -> Result<Vec<OwnerId>> {
-    Ok(super::owners::not_ended(conn)?.into_iter().map(|owner| owner.id).collect())
+#[cfg(feature = "testing")]
+const HAS_DUE_DELIVERY: &str = "
+SELECT EXISTS (
+    SELECT 1
+    FROM mainspring_completions
+    WHERE delivery = 'pending' AND delivery_owner_id IS NULL AND next_delivery_at_ms <= :now_ms)";
+
+/// Whether a delivery is due that nobody works on, in any queue.
+#[cfg(feature = "testing")]
+pub(crate) fn has_due_delivery(conn: &Connection, now: Timestamp) -> Result<bool> {
+    Ok(conn
+        .prepare_cached(HAS_DUE_DELIVERY)?
+        .query_row(named_params! { ":now_ms": now }, |row| row.get(0))?)
 }

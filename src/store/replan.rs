@@ -18,7 +18,7 @@ const UNPLANNED: &str = concat!(
     job_columns!(),
     "
 FROM mainspring_jobs INDEXED BY mainspring_jobs_unplanned
-WHERE finished_at_ms IS NULL AND next_run_at_ms IS NULL AND open_runs = 0
+WHERE finished_at_ms IS NULL AND next_run_at_ms IS NULL AND open_runs = 0 AND parked_at_ms IS NULL
 ORDER BY id
 LIMIT :batch"
 );
@@ -27,7 +27,7 @@ const HAS_UNPLANNED: &str = "
 SELECT EXISTS (
     SELECT 1
     FROM mainspring_jobs INDEXED BY mainspring_jobs_unplanned
-    WHERE finished_at_ms IS NULL AND next_run_at_ms IS NULL AND open_runs = 0)";
+    WHERE finished_at_ms IS NULL AND next_run_at_ms IS NULL AND open_runs = 0 AND parked_at_ms IS NULL)";
 
 const PLAN: &str = "
 UPDATE mainspring_jobs
@@ -59,9 +59,8 @@ pub(crate) fn replan(tx: &Connection, now: Timestamp) -> Result<usize> {
                 plan::repaired(&job.position(calendar.as_ref()), job.last_scheduled_for, now)
             }
             Err(error) => {
-                // It gets a time so that it leaves the list, and is parked so that it does not run.
                 park(tx, *id, &error.to_string(), now)?;
-                Some(plan::Next { scheduled_for: now, run_at: now })
+                continue;
             }
         };
         tx.prepare_cached(PLAN)?.execute(named_params! {

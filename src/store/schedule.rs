@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::insert::{bump_revision, calendar_of, describe, insert_job, set_schedule};
 use super::misses;
-use super::rows::{job, job_columns};
+use super::rows::{job, job_columns, overlap_columns};
 use crate::error::{Error, Result};
 use crate::job::{Job, JobSpec, Scheduled};
 use crate::plan;
@@ -33,6 +33,10 @@ pub(crate) fn schedule(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Resul
     let same_schedule = spec.schedule.same_declaration(&stored.schedule);
     if same_schedule && same_description(spec, &stored) {
         return Ok(Scheduled::Unchanged(stored.id));
+    }
+    if stored.open_runs > overlap_columns(spec.overlap).1 {
+        let why = "more runs of it are open than its new overlap policy allows: wait until they have ended";
+        return Err(Error::WrongState { job: stored.id, why });
     }
     bump_revision(tx, stored.id, now)?;
     describe(tx, stored.id, spec, now)?;
