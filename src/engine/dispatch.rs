@@ -188,3 +188,32 @@ impl<W: Writer> Dispatcher<W> {
         self.env.pulse.deliveries.store(self.deliveries.len(), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Failure;
+    use crate::engine::RunContext;
+    use crate::engine::erased::Handlers;
+    use crate::engine::tests::{Args, claim, erased, fake};
+    use crate::job::JobArgs;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_has_ended_leaves_nothing_behind() {
+        let mut handlers = Handlers::default();
+        let handler = erased(|_: Args, _: RunContext| async { Ok::<_, Failure>(()) });
+        handlers.add(Args::KIND, handler).unwrap();
+        let (writer, _facts) = fake();
+        let env = Arc::new(Env::new(writer, handlers, 1));
+        let (events, received) = mpsc::unbounded_channel();
+        let (_commands, commanded) = mpsc::unbounded_channel();
+        let mut dispatcher = Dispatcher::new(env, OwnerId(1), received, commanded);
+        for run in 1..=100 {
+            events.send(EngineEvent::Run(Box::new(claim(run)))).unwrap();
+        }
+        while !dispatcher.is_idle() {
+            dispatcher.next().await;
+        }
+        assert_eq!((dispatcher.asks.len(), dispatcher.report().finished), (0, 100));
+    }
+}

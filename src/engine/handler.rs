@@ -107,3 +107,40 @@ where
         Err(DeliveryError::rejected(format!("the handler of kind {:?} does not deliver any more", A::KIND)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::failure::Verdict;
+    use crate::engine::tests::{Args, context};
+
+    async fn verdict_of<E: Into<BoxError> + Send + 'static>(
+        fail: impl Fn() -> E + Clone + Send + Sync + 'static,
+    ) -> (Verdict, String) {
+        let handler = move |_: Args, _: RunContext| {
+            let fail = fail.clone();
+            async move { Err::<(), E>(fail()) }
+        };
+        let args = Args { word: String::new() };
+        let failure = handler.run(args, context()).await.unwrap_err();
+        (failure.verdict(), failure.into_text())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_function_may_fail_with_any_error_a_boxed_one_a_text_or_a_failure() {
+        let retry = |text: &str| (Verdict::Retry, text.to_owned());
+        assert_eq!(verdict_of(|| std::fmt::Error).await, retry(&std::fmt::Error.to_string()));
+        assert_eq!(verdict_of(|| -> BoxError { "boxed".into() }).await, retry("boxed"));
+        assert_eq!(verdict_of(|| "text".to_owned()).await, retry("text"));
+        let discarded = verdict_of(|| Failure::discard("useless")).await;
+        assert_eq!(discarded, (Verdict::Discard, "useless".to_owned()));
+    }
+
+    #[test]
+    fn a_plain_function_delivers_nothing() {
+        fn delivers<A: JobArgs, H: Handler<A>>(_: &H) -> bool {
+            H::DELIVERS
+        }
+        assert!(!delivers(&|_: Args, _: RunContext| async { Ok::<_, Failure>(()) }));
+    }
+}

@@ -252,4 +252,20 @@ mod tests {
         let (_, asked) = watch(bench, task, None, 9 * SECOND).await;
         assert_eq!(asked, Asked { cancelled: true, fenced: true, ..Asked::default() });
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_ended_by_now_was_not_asked_to_stop() {
+        // A success that races a timeout, a cancellation or a shutdown. Often, since a fair choice would be lucky.
+        for _ in 0..64 {
+            let bench = bench();
+            bench.asks.send(StopReason::Cancelled).await.unwrap();
+            bench.engine.cancel();
+            let task = tokio::spawn(async { 5 });
+            while !task.is_finished() {
+                tokio::task::yield_now().await;
+            }
+            let (ended, asked) = watch(bench, task, Some(Duration::ZERO), SECOND).await;
+            assert!(matches!(ended, Ended::Answered(5)) && asked == Asked::default(), "{asked:?}");
+        }
+    }
 }

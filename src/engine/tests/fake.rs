@@ -236,6 +236,7 @@ pub(in crate::engine) struct Bench {
     pub(in crate::engine) fake: Fake,
     life: Option<Life<Fake>>,
     facts: UnboundedReceiver<Fact>,
+    patience: Duration,
 }
 
 pub(in crate::engine) fn fake() -> (Fake, UnboundedReceiver<Fact>) {
@@ -275,18 +276,23 @@ impl Bench {
     pub(in crate::engine) async fn with(plan: Plan) -> Self {
         let (fake, facts) = fake();
         let life = Life::start(fake.clone(), plan).await.unwrap();
-        Self { fake, life: Some(life), facts }
+        Self { fake, life: Some(life), facts, patience: Duration::from_secs(3_600) }
+    }
+
+    /// For a test whose clock is not paused: an hour would be one.
+    pub(in crate::engine) fn in_real_time(mut self) -> Self {
+        self.patience = Duration::from_secs(30);
+        self
     }
 
     /// What the writer is told next.
     pub(in crate::engine) async fn fact(&mut self) -> Fact {
-        let next = tokio::time::timeout(Duration::from_secs(3_600), self.facts.recv());
-        next.await.expect("the writer was told nothing for an hour").unwrap()
+        self.next_fact().await.expect("the writer was told nothing for long")
     }
 
     /// What the writer is told next; `None` if it is told nothing more for a while.
     pub(in crate::engine) async fn next_fact(&mut self) -> Option<Fact> {
-        tokio::time::timeout(Duration::from_secs(3_600), self.facts.recv()).await.ok().flatten()
+        tokio::time::timeout(self.patience, self.facts.recv()).await.ok().flatten()
     }
 
     /// What the writer was told, if it was.
@@ -330,6 +336,11 @@ impl Bench {
     pub(in crate::engine) fn deliver(&self, claim: ClaimedDelivery) {
         self.fake.send(EngineEvent::Deliver(Box::new(claim)));
     }
+}
+
+/// What a handler is told that nobody runs.
+pub(in crate::engine) fn context() -> RunContext {
+    RunContext::new(claim(1), "0f3c2a1b".into(), None, Arc::new(TokioClock(Instant::now())))
 }
 
 /// The first attempt of a one-shot under the default policies.

@@ -168,7 +168,7 @@ async fn a_writer_that_does_not_tick_is_replaced() {
     // D2.8. In real time: the watchdog is a thread.
     let mut plan = plan(erased(never));
     plan.limits.check_every = Duration::from_millis(1);
-    let mut bench = Bench::with(plan).await;
+    let mut bench = Bench::with(plan).await.in_real_time();
     bench.fake.be_silent_for(61 * SECOND);
     assert!(matches!(bench.fact().await, Fact::Replaced));
 }

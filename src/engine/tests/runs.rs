@@ -165,7 +165,8 @@ async fn a_handler_that_blocks_its_thread_stops_no_other() {
         }
         Ok(args.word)
     })
-    .await;
+    .await
+    .in_real_time();
     bench.run(ClaimedRun { args: r#"{"word":"wait"}"#.to_owned(), ..claim(1) });
     bench.run(claim(2));
     assert_eq!(bench.completed().await.run_id, RunId(2));

@@ -93,7 +93,8 @@ async fn a_blocking_handler_that_returns_after_its_run_was_taken_leaves_a_late_r
         held.lock().unwrap().recv()?;
         Ok(args.word)
     })
-    .await;
+    .await
+    .in_real_time();
     bench.run(claim_under(1, |policies| {
         policies.timeout_ms = Some(20);
         policies.grace_ms = 20;
