@@ -23,6 +23,7 @@ pub(super) struct Attached {
     pub(super) kinds: Arc<HashSet<String>>,
     pub(super) deliveries: usize,
     pub(super) claiming: bool,
+    gone: bool,
     events: UnboundedSender<EngineEvent>,
     /// Runs whose handlers have not ended, and whether each was told to stop.
     running: HashMap<RunId, Running>,
@@ -79,6 +80,7 @@ impl Engines {
             kinds: Arc::new(spec.kinds.into_iter().collect()),
             deliveries: spec.deliveries as usize,
             claiming: true,
+            gone: false,
             events: spec.events,
             running: HashMap::new(),
             delivering: HashSet::new(),
@@ -116,7 +118,7 @@ impl Engines {
         rooms
     }
 
-    /// Hands committed claims over. An engine that is gone has dropped its receiver: its runs are recovered.
+    /// Hands committed claims over. An engine whose runtime is gone has dropped its receiver: it claims nothing more.
     pub(super) fn hand_over(&self, runs: Vec<ClaimedRun>, deliveries: Vec<ClaimedDelivery>) {
         let mut attached = self.lock();
         for run in runs {
@@ -128,15 +130,17 @@ impl Engines {
                     .map_or_else(|| run.queue.as_str().into(), |queue| Arc::clone(&queue.name));
                 let running = Running { queue, owner: run.owner_id, told_to_stop: false };
                 engine.running.insert(run.run_id, running);
-                drop(engine.events.send(EngineEvent::Run(Box::new(run))));
+                engine.tell(EngineEvent::Run(Box::new(run)));
             }
         }
         for delivery in deliveries {
             if let Some(engine) = by_owner(&mut attached, delivery.owner_id) {
                 engine.delivering.insert(delivery.run_id);
-                drop(engine.events.send(EngineEvent::Deliver(Box::new(delivery))));
+                engine.tell(EngineEvent::Deliver(Box::new(delivery)));
             }
         }
+        // The locks of an engine that is gone are let go here; what it left is recovered as a dead owner's.
+        attached.retain(|engine| !engine.gone);
     }
 
     /// The handlers of these runs have ended.
@@ -164,6 +168,7 @@ impl Engines {
                     None => StopReason::Fenced,
                 };
                 running.told_to_stop = true;
+                // Whether the engine is still there shows at the next claim.
                 drop(engine.events.send(EngineEvent::Stop(*run, reason)));
             }
         }
@@ -249,6 +254,14 @@ impl Engines {
         let position =
             attached.iter().position(|engine| engine.owners.iter().any(|owned| owned.id == owner))?;
         Some(attached.remove(position))
+    }
+}
+
+impl Attached {
+    fn tell(&mut self, event: EngineEvent) {
+        if self.events.send(event).is_err() {
+            (self.claiming, self.gone) = (false, true);
+        }
     }
 }
 

@@ -36,6 +36,8 @@ const REFUSED_BY_CHECK: &[(&str, &str)] = &[
     ("running_names_its_run", "UPDATE mainspring_jobs SET running_at_ms = NULL WHERE id = 2"),
     ("open_runs_are_running", "UPDATE mainspring_jobs SET open_runs = 0 WHERE id = 2"),
     ("open_runs_stay_within_their_limit", "UPDATE mainspring_jobs SET open_runs = 2 WHERE id = 2"),
+    ("only_allow_opens_several_runs", "UPDATE mainspring_jobs SET max_open_runs = 2 WHERE id = 1"),
+    ("only_a_running_job_is_superseded", "UPDATE mainspring_jobs SET superseded_at_ms = 1 WHERE id = 1"),
     ("last_outcome_is_known", "UPDATE mainspring_jobs SET last_outcome = 'fine' WHERE id = 1"),
     (
         "a_finished_job_has_no_occurrence",
