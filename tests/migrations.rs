@@ -1,6 +1,13 @@
 //! Migrations: a first start that is killed anywhere heals at the next one, eight processes may start at once,
 //! and a file that the refinery CLI migrated is ours as well.
 #![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, wherever it does"
+)]
 
 mod support;
 
@@ -35,7 +42,7 @@ fn a_first_start_killed_before_any_change_of_a_file_heals_at_the_next() {
         is_whole_after_the_next_start(&path, OURS, nth);
     }
     // The walk has seen the making of the file, the log and the lock, the writes and the syncs.
-    for name in ["openat", "pwrite", "fdatasync", "flock", "fcntl"] {
+    for name in ["openat", "pwrite", "fdatasync", "flock"] {
         assert!(killed_at.contains(&name), "never killed before {name}: {killed_at:?}");
     }
     assert!(killed_at.len() > 40, "{killed_at:?}");

@@ -1,5 +1,12 @@
 //! What opening a file does to it, and what is refused without touching it.
 #![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, wherever it does"
+)]
 
 mod support;
 

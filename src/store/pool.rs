@@ -200,9 +200,8 @@ mod tests {
         let (_dir, pool, database) = on_pool(1);
         for before in [0, 1] {
             pool.get().unwrap().pragma_update(None, "query_only", before).unwrap();
-            database
-                .read(|conn| Ok(assert_eq!((query_only(conn), conn.is_autocommit()), (1, false))))
-                .unwrap();
+            let during = database.read(|conn| Ok((query_only(conn), conn.is_autocommit()))).unwrap();
+            assert_eq!(during, (1, false));
             database.read::<()>(|_| Err(Error::Closed)).unwrap_err();
             let panicked =
                 catch_unwind(AssertUnwindSafe(|| database.read::<()>(|_| panic!("a bug in a read"))));
@@ -259,6 +258,6 @@ mod tests {
             database.read(|conn| Ok(conn.execute_batch("ROLLBACK")?)).is_err(),
             "its transaction is gone"
         );
-        database.read::<()>(|conn| Ok(assert!(!conn.is_autocommit()))).unwrap();
+        assert!(!database.read(|conn| Ok(conn.is_autocommit())).unwrap());
     }
 }
