@@ -223,6 +223,23 @@ mod tests {
         second.execute_batch("BEGIN IMMEDIATE; COMMIT").unwrap();
     }
 
+    /// D11.7: "database is locked" at once, because the timeout was set late or never.
+    #[test]
+    fn a_writer_waits_for_another_ones_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(&OpenOptions::new(dir.path().join("app.db"))).unwrap();
+        let (first, second) = (database.writer().unwrap(), database.writer().unwrap());
+        first.execute_batch("BEGIN IMMEDIATE").unwrap();
+        std::thread::scope(|threads| {
+            let (sender, answer) = std::sync::mpsc::channel();
+            threads.spawn(move || sender.send(second.execute_batch("BEGIN IMMEDIATE; COMMIT")));
+            let at_once = answer.recv_timeout(Duration::from_millis(50));
+            assert!(at_once.is_err(), "it did not wait: {at_once:?}");
+            first.execute_batch("COMMIT").unwrap();
+            answer.recv_timeout(Duration::from_secs(9)).unwrap().unwrap();
+        });
+    }
+
     #[test]
     fn a_deleted_or_replaced_file_is_noticed_by_everything() {
         let (dir, database) = open();

@@ -64,7 +64,7 @@ impl OpenOptions {
     }
 
     /// Sets how long a connection waits for another one's lock, in whole milliseconds and at most an hour.
-    /// Defaults to 10 seconds.
+    /// Defaults to 10 seconds. A read waits as long for a free reader, but at least a second.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout;
         self

@@ -220,7 +220,10 @@ mod tests {
                 reports(conn, first);
                 database.read(|conn| {
                     reports(conn, second);
-                    database.read(|conn| Ok(reports(conn, third)))
+                    database.read(|conn| {
+                        reports(conn, third);
+                        Ok(())
+                    })
                 })
             })
             .unwrap();
