@@ -129,13 +129,13 @@ pub struct Policies {
 }
 
 /// How many attempts an occurrence or a delivery has unless said otherwise.
-pub const DEFAULT_MAX_ATTEMPTS: u32 = 10;
+pub(crate) const DEFAULT_MAX_ATTEMPTS: u32 = 10;
 /// How long a handler may go on after it was asked to stop, in milliseconds.
-pub const DEFAULT_GRACE_MS: u64 = 30_000;
+pub(crate) const DEFAULT_GRACE_MS: u64 = 30_000;
 /// How long one delivery may take, in milliseconds.
-pub const DEFAULT_DELIVERY_TIMEOUT_MS: u64 = 300_000;
+pub(crate) const DEFAULT_DELIVERY_TIMEOUT_MS: u64 = 300_000;
 /// After so many interruptions in a row a job is parked, whatever its retries: it probably kills its process.
-pub const MAX_INTERRUPTIONS_IN_A_ROW: u32 = 3;
+pub(crate) const MAX_INTERRUPTIONS_IN_A_ROW: u32 = 3;
 
 impl Default for Policies {
     fn default() -> Self {

@@ -2,7 +2,6 @@
 
 use tokio::sync::mpsc;
 
-use crate::error::Result;
 pub(crate) use crate::exchange::{
     BeginDelivery, ClaimedDelivery, ClaimedRun, Complete, Completed, DeliveryAnswer, SettleDelivery, Then,
 };
@@ -47,6 +46,3 @@ pub(crate) enum StopReason {
     /// The run was ended by somebody else: whatever the handler returns is late.
     Fenced,
 }
-
-/// A command's result on its way back; delivered only after the commit.
-pub(crate) type Reply<T> = tokio::sync::oneshot::Sender<Result<T>>;

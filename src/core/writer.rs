@@ -191,6 +191,8 @@ impl Core {
         }
         if changed {
             self.stuck.clear();
+            // Another process may have migrated the file past what this library may write.
+            self.shared.db.check_schema(self.conn()?)?;
         }
         Ok(changed)
     }
