@@ -270,6 +270,17 @@ fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decisi
     let calendar = super::insert::calendar_of(tx, &job.schedule)?;
     let position = job.position(calendar.as_ref());
     let following = plan::following(&position, scheduled_for);
+    if job.attempt > 1 && job.expires_at.is_some_and(|expiry| expiry <= now) {
+        // Another attempt is a start, too. The occurrence has been run, so that it is no miss.
+        return Ok(Some(Decision {
+            fire: None,
+            attempt: job.attempt,
+            failed_attempts: job.failed_attempts,
+            misses: Vec::new(),
+            next: following,
+            following,
+        }));
+    }
     if job.attempt > 1 && following.is_none_or(|next| next.run_at > now) {
         let fire = Fire { scheduled_for, trigger: Trigger::Retry };
         return Ok(Some(Decision {
