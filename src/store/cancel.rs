@@ -66,6 +66,14 @@ SET next_run_at_ms = :now_ms,
     updated_at_ms = :now_ms
 WHERE id = :id AND requests = 0";
 
+const LAST_OUTCOME: &str = "
+SELECT c.outcome AS outcome
+FROM mainspring_runs r
+JOIN mainspring_completions c ON c.run_id = r.id
+WHERE r.job_id = :job_id AND r.scheduled_for_ms = :scheduled_for_ms AND r.request_id IS NULL
+ORDER BY r.attempt DESC
+LIMIT 1";
+
 const REMOVE: &str = "
 DELETE FROM mainspring_jobs
 WHERE id = :id";
@@ -135,12 +143,7 @@ pub(crate) fn retry(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
     if job.open_runs > 0 {
         return Err(Error::AlreadyRunning(id));
     }
-    let waits_for_retry = job.attempt > 1 && job.scheduled_for.is_some();
-    let occurrence =
-        if waits_for_retry { job.scheduled_for } else { job.last_scheduled_for.or(job.scheduled_for) };
-    let Some(occurrence) = occurrence else {
-        return Err(Error::WrongState { job: id, why: "it has never run: there is nothing to try again" });
-    };
+    let occurrence = occurrence_to_retry(tx, &job)?;
     if let Some(key) = job.unique_key.as_deref().filter(|_| job.finished_at.is_some())
         && let Some((held_by, _)) = holder(tx, &job.kind, key)?
     {
@@ -157,6 +160,38 @@ pub(crate) fn retry(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
     } else {
         Err(Error::WrongState { job: id, why: "runs that were asked for wait: they come first" })
     }
+}
+
+/// The occurrence that waits for another attempt, or the last one that did not succeed, or the one that a parked job
+/// was kept from.
+fn occurrence_to_retry(tx: &Connection, job: &Job) -> Result<Timestamp> {
+    if let Some(waiting) = job.scheduled_for.filter(|_| job.attempt > 1) {
+        return Ok(waiting);
+    }
+    if let Some(last) = job.last_scheduled_for
+        && last_outcome(tx, job, last)? != Some(Outcome::Succeeded)
+    {
+        return Ok(last);
+    }
+    if let Some(held) = job.scheduled_for.filter(|_| job.parked_at.is_some()) {
+        return Ok(held);
+    }
+    let why = match job.last_scheduled_for {
+        None => "it has never run: there is nothing to try again",
+        Some(_) => "its last occurrence has succeeded: ask for another run with `run_now`",
+    };
+    Err(Error::WrongState { job: job.id, why })
+}
+
+/// How the last attempt at an occurrence ended; what the job's row says if that run was pruned.
+fn last_outcome(tx: &Connection, job: &Job, occurrence: Timestamp) -> Result<Option<Outcome>> {
+    let found: Option<Outcome> = tx
+        .prepare_cached(LAST_OUTCOME)?
+        .query_row(named_params! { ":job_id": job.id, ":scheduled_for_ms": occurrence }, |row| {
+            row.get("outcome")
+        })
+        .optional()?;
+    Ok(found.or(job.last_outcome))
 }
 
 /// Removes a job. Its history stays; its open runs are asked to stop and their completions are kept.
