@@ -88,10 +88,10 @@ pub(crate) struct Cancelled {
 /// Cancels a job: nothing of it starts any more, and its open runs are asked to stop. A recurring job ends here;
 /// to hold one back, pause it.
 pub(crate) fn cancel_job(tx: &Connection, id: JobId, now: Timestamp) -> Result<Cancelled> {
-    let job = require_job(tx, id)?;
-    let stopping = stop_open_runs(tx, &job, now)?;
-    if job.finished_at.is_none() || job.requests > 0 {
-        close_old_schedule(tx, &job, now)?;
+    let job = readable_job(tx, id)?;
+    let stopping = stop_open_runs(tx, id, now)?;
+    if job.as_ref().is_none_or(|job| job.finished_at.is_none() || job.requests > 0) {
+        close_schedule(tx, job.as_ref(), now)?;
         tx.prepare_cached(DROP_REQUESTS)?.execute(named_params! { ":id": id })?;
         tx.prepare_cached(FINISH)?.execute(named_params! { ":id": id, ":now_ms": now })?;
     }
@@ -196,20 +196,34 @@ fn last_outcome(tx: &Connection, job: &Job, occurrence: Timestamp) -> Result<Opt
 
 /// Removes a job. Its history stays; its open runs are asked to stop and their completions are kept.
 pub(crate) fn remove(tx: &Connection, id: JobId, now: Timestamp) -> Result<Cancelled> {
-    let job = require_job(tx, id)?;
-    let stopping = stop_open_runs(tx, &job, now)?;
-    close_old_schedule(tx, &job, now)?;
+    let job = readable_job(tx, id)?;
+    let stopping = stop_open_runs(tx, id, now)?;
+    close_schedule(tx, job.as_ref(), now)?;
     tx.prepare_cached(REMOVE)?.execute(named_params! { ":id": id })?;
     Ok(Cancelled { stopping })
 }
 
-fn stop_open_runs(tx: &Connection, job: &Job, now: Timestamp) -> Result<Vec<RunId>> {
-    if job.open_runs == 0 {
-        return Ok(Vec::new());
+/// The job, or `None` if its row cannot be read: it can be ended all the same, only what it missed is not known.
+fn readable_job(tx: &Connection, id: JobId) -> Result<Option<Job>> {
+    match require_job(tx, id) {
+        Ok(job) => Ok(Some(job)),
+        Err(Error::MalformedRow { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+/// What it missed goes on record, as far as its row and its calendar can be read.
+fn close_schedule(tx: &Connection, job: Option<&Job>, now: Timestamp) -> Result<()> {
+    match job.map(|job| close_old_schedule(tx, job, now)) {
+        None | Some(Err(Error::MalformedRow { .. })) => Ok(()),
+        Some(closed) => closed,
+    }
+}
+
+fn stop_open_runs(tx: &Connection, id: JobId, now: Timestamp) -> Result<Vec<RunId>> {
     let runs: Vec<RunId> = tx
         .prepare_cached(OPEN_RUNS)?
-        .query_map(named_params! { ":job_id": job.id }, |row| row.get("id"))?
+        .query_map(named_params! { ":job_id": id }, |row| row.get("id"))?
         .collect::<rusqlite::Result<_>>()?;
     for run_id in &runs {
         tx.prepare_cached(ASK_TO_STOP)?.execute(named_params! { ":run_id": run_id, ":now_ms": now })?;

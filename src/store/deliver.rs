@@ -102,10 +102,11 @@ fn read(row: &Row<'_>, owner_id: OwnerId) -> Result<ClaimedDelivery> {
         run_id: RunId(c.id()),
         job_id: c.read("job_id")?,
         owner_id,
-        name: c.read("name")?,
+        // The output was promised. What cannot be read of its job, or was removed with it, keeps it from nobody.
+        name: c.read("name").unwrap_or_default(),
         kind: c.read("kind")?,
         queue: c.read("queue")?,
-        policies: c.read::<Option<String>>("policies")?.unwrap_or_else(|| "{}".to_owned()),
+        policies: c.read::<Option<String>>("policies").unwrap_or_default().unwrap_or_else(|| "{}".to_owned()),
         output: c.read::<Option<String>>("output")?.unwrap_or_else(|| "null".to_owned()),
         scheduled_for: c.read("scheduled_for_ms")?,
         attempt: c.count("attempt")?,

@@ -181,29 +181,29 @@ fn load(tx: &Connection, id: JobId) -> Result<Option<EndingJob>> {
 
 fn read_job(row: &Row<'_>) -> Result<EndingJob> {
     let c = Columns::of("mainspring_jobs", row)?;
-    let requests = c.count("requests")?;
+    let requests = c.clamped_count("requests")?;
     let wake_at = c.read("next_run_at_ms")?;
     Ok(EndingJob {
-        // A schedule that was made unreadable by hand must not keep its run from ending: the claim will name it.
+        // What was made unreadable by hand must not keep its run from ending: the claim will name it.
         schedule: c.schedule().unwrap_or_else(|_| Schedule::at(Timestamp::MIN)),
         expires_at: c.read("expires_at_ms")?,
         on_unknown_delivery: c.read("on_unknown_delivery")?,
-        overlap: c.overlap()?,
-        policies: c.read("policies")?,
+        overlap: c.overlap().unwrap_or_default(),
+        policies: c.read("policies").unwrap_or_default(),
         activated_at: c.read("schedule_activated_at_ms")?,
         schedule_revision: c.read("schedule_revision")?,
         own_run_at: if requests > 0 { c.read("planned_run_at_ms")? } else { wake_at },
         wake_at,
         scheduled_for: c.read("scheduled_for_ms")?,
-        attempt: c.count("attempt")?,
-        failed_attempts: c.count("failed_attempts")?,
+        attempt: c.clamped_count("attempt")?,
+        failed_attempts: c.clamped_count("failed_attempts")?,
         requests,
-        open_runs: c.count("open_runs")?,
+        open_runs: c.clamped_count("open_runs")?,
         running_at: c.read("running_at_ms")?,
         running_run_id: c.read("running_run_id")?,
-        runs_started: c.count("runs_started")?,
-        failures_in_a_row: c.count("failures_in_a_row")?,
-        interruptions_in_a_row: c.count("interruptions_in_a_row")?,
+        runs_started: c.clamped_count("runs_started")?,
+        failures_in_a_row: c.clamped_count("failures_in_a_row")?,
+        interruptions_in_a_row: c.clamped_count("interruptions_in_a_row")?,
     })
 }
 
@@ -396,7 +396,11 @@ fn plan_next(
         return Ok(());
     }
     let policies = Policies::from_json(&job.policies).unwrap_or_default();
-    let calendar = super::insert::calendar_of(tx, &job.schedule)?;
+    let calendar = match super::insert::calendar_of(tx, &job.schedule) {
+        // Neither must a calendar that was made unreadable by hand.
+        Err(Error::MalformedRow { .. }) => None,
+        calendar => calendar?,
+    };
     let position = Position {
         schedule: &job.schedule,
         calendar: calendar.as_ref(),

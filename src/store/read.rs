@@ -88,6 +88,16 @@ pub(crate) fn find_job(conn: &Connection, id: JobId) -> Result<Option<Job>> {
         .transpose()
 }
 
+const ID_OF_NAME: &str = "SELECT id FROM mainspring_jobs WHERE name = :name";
+
+/// The id of the job of that name, whether the rest of its row can be read or not.
+pub(crate) fn id_of_name(conn: &Connection, name: &str) -> Result<Option<JobId>> {
+    Ok(conn
+        .prepare_cached(ID_OF_NAME)?
+        .query_row(named_params! { ":name": name }, |row| row.get("id"))
+        .optional()?)
+}
+
 pub(crate) fn require_job(conn: &Connection, id: JobId) -> Result<Job> {
     find_job(conn, id)?.ok_or_else(|| Error::JobNotFound(id.to_string()))
 }

@@ -155,8 +155,9 @@ fn left_delivery(row: &Row<'_>) -> Result<(RunId, Delivery, Option<&'static str>
     let c = Columns::of("mainspring_completions", row)?;
     let delivery: Delivery = c.read("delivery")?;
     let policy: Option<OnUnknownDelivery> = c.read("on_unknown_delivery")?;
-    let attempts = c.count("delivery_attempts")?;
-    let policies: Option<String> = c.read("policies")?;
+    let attempts = c.clamped_count("delivery_attempts")?;
+    // Policies that cannot be read keep nobody from settling what is left: the defaults stand for them.
+    let policies: Option<String> = c.read("policies").unwrap_or_default();
     let limit =
         policies.and_then(|text| Policies::from_json(&text).ok()).unwrap_or_default().max_delivery_attempts;
     let (delivery, error) = match (delivery, policy) {

@@ -42,6 +42,12 @@ impl<'r> Columns<'r> {
         u32::try_from(value).map_err(|_| self.malformed(column, format!("{value} is no count")))
     }
 
+    /// The same brought into range, where a row that was edited by hand must not stop what has to be done.
+    pub(crate) fn clamped_count(&self, column: &str) -> Result<u32> {
+        let value: i64 = self.read(column)?;
+        Ok(u32::try_from(value.max(0)).unwrap_or(u32::MAX))
+    }
+
     pub(crate) fn schedule(&self) -> Result<Schedule> {
         let stored = StoredSchedule {
             kind: self.read("schedule_kind")?,
