@@ -29,7 +29,8 @@ pub use error::{Error, Result};
 pub use job::{Enqueued, Job, JobArgs, JobId, JobState, Limits, NewJob, OnDuplicate, Scheduled};
 pub use policy::{Backoff, Durability, OnInterrupt, OnUnknownDelivery, Policies};
 pub use queue::{
-    BlockingQueue, CancelReport, Health, JobKey, JobList, ListFilter, Prune, Pruned, Queue, Status,
+    BlockingQueue, CancelReport, Declaration, Health, JobKey, JobList, ListFilter, Prune, Pruned, Queue,
+    ReplaceReport, Status,
 };
 pub use run::{Completion, Delivery, ErrorClass, Outcome, OwnerId, RequestId, Run, RunId};
 pub use schedule::{Schedule, ScheduleError};

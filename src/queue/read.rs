@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::plan::Miss;
 use crate::run::{RequestId, Run, RunId};
+use crate::store::account;
 use crate::store::doctor::{self, Finding};
 use crate::store::read::{self, Counts, JobFilter};
 use crate::time::Timestamp;
@@ -167,6 +168,22 @@ impl Queue {
         self.reading(move |conn| read::misses_of_job(conn, key.resolve(conn)?, limit)).await
     }
 
+    /// The occurrences of the job's present schedule between `from` and `to`, both included, that are neither run,
+    /// nor on record as missed, nor still ahead. There are none: every occurrence is accounted for. At most
+    /// 100,000 occurrences are looked at.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] for a range with more occurrences.
+    pub async fn unaccounted(
+        &self,
+        job: impl Into<JobKey>,
+        from: impl Into<Timestamp>,
+        to: impl Into<Timestamp>,
+    ) -> Result<Vec<Timestamp>> {
+        let (key, from, to) = (job.into(), from.into(), to.into());
+        self.reading(move |conn| account::unaccounted(conn, key.resolve(conn)?, from, to)).await
+    }
+
     /// The queue in numbers.
     ///
     /// # Errors
@@ -196,6 +213,14 @@ impl Queue {
     /// What the file may answer.
     pub async fn doctor(&self) -> Result<Vec<Finding>> {
         self.reading(doctor::doctor).await
+    }
+
+    /// Runs SQLite's own checks of the whole file, the application's tables included. Reads all of it.
+    ///
+    /// # Errors
+    /// What the file may answer.
+    pub async fn integrity(&self) -> Result<Vec<Finding>> {
+        self.reading(doctor::integrity).await
     }
 
     /// Whether an output waits for its delivery whose time has come.

@@ -25,9 +25,8 @@ RETURNING run_id";
 
 const TAKEN_UP: &str = "
 SELECT
-    r.id AS id, r.job_id AS job_id, j.name AS name, r.kind AS kind, r.queue AS queue, j.policies AS policies,
-    c.output AS output, r.scheduled_for_ms AS scheduled_for_ms, r.attempt AS attempt, r.request_id AS request_id,
-    r.trigger AS trigger, c.delivery_attempts AS delivery_attempts, c.deliver_by_ms AS deliver_by_ms
+    r.id AS id, r.job_id AS job_id, j.name AS name, r.kind AS kind, j.policies AS policies, c.output AS output,
+    r.scheduled_for_ms AS scheduled_for_ms, r.request_id AS request_id, c.deliver_by_ms AS deliver_by_ms
 FROM mainspring_runs r
 JOIN mainspring_completions c ON c.run_id = r.id
 LEFT JOIN mainspring_jobs j ON j.id = r.job_id
@@ -104,14 +103,10 @@ fn read(row: &Row<'_>, owner_id: OwnerId) -> Result<ClaimedDelivery> {
         owner_id,
         name: c.read("name")?,
         kind: c.read("kind")?,
-        queue: c.read("queue")?,
         policies: c.read::<Option<String>>("policies")?.unwrap_or_else(|| "{}".to_owned()),
         output: c.read::<Option<String>>("output")?.unwrap_or_else(|| "null".to_owned()),
         scheduled_for: c.read("scheduled_for_ms")?,
-        attempt: c.count("attempt")?,
         request_id: c.read("request_id")?,
-        trigger: c.read("trigger")?,
-        delivery_attempts: c.count("delivery_attempts")?,
         deliver_by: c.read("deliver_by_ms")?,
     })
 }

@@ -1,5 +1,6 @@
 //! The only code that writes SQL. One transaction a file; `now` is an argument, no clock is read here.
 
+pub(crate) mod account;
 mod busy;
 pub(crate) mod calendars;
 pub(crate) mod cancel;
@@ -24,6 +25,7 @@ pub(crate) mod prune;
 pub(crate) mod read;
 pub(crate) mod recover;
 pub(crate) mod redeliver;
+pub(crate) mod replace_all;
 pub(crate) mod replan;
 pub(crate) mod rows;
 pub(crate) mod run_now;

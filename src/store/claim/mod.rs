@@ -398,7 +398,6 @@ fn claimed(
         args: job.args.clone(),
         policies: job.policies.clone(),
         on_interrupt: job.on_interrupt,
-        recurring: job.schedule.is_recurring(),
         scheduled_for: opening.scheduled_for,
         attempt: opening.attempt,
         failed_attempts: opening.failed_attempts,
