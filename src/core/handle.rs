@@ -15,7 +15,7 @@ use super::messages::{BeginDelivery, Complete, Completed, EngineSpec, SettleDeli
 use super::op::{Answer, Effect, Op, Patience, Promise};
 use super::owner::OwnerLock;
 use super::pulse::{CoreHealth, Pulse};
-use super::thread::Writer;
+use super::thread::{Generation, Writer};
 use crate::error::{Error, Result};
 use crate::job::Limits;
 use crate::run::OwnerId;
@@ -40,6 +40,14 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn take_hint(&self) -> bool {
         self.hinted.swap(false, Ordering::Relaxed)
+    }
+
+    /// The writer of this generation has closed.
+    pub(super) fn forget(&self, generation: &Generation) {
+        let mut current = self.current();
+        if current.as_ref().is_some_and(|writer| writer.generation.number == generation.number) {
+            *current = None;
+        }
     }
 
     fn current(&self) -> MutexGuard<'_, Option<Writer>> {

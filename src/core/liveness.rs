@@ -55,7 +55,6 @@ impl Liveness {
         let due = self.is_due();
         if due {
             self.looked_at = Some(Instant::now());
-            shared.db.check_identity()?;
             renew_owners(shared, generation, conn, now)?;
         }
         if std::mem::take(&mut self.look_at_stops) || news || due {

@@ -57,6 +57,9 @@ impl Writer {
             let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
             if closing {
                 core.close();
+                drop(core);
+                // The writer and what it shares hold each other: let go, or the file would stay open.
+                shared.forget(&self.generation);
                 return;
             }
             let sleep = core.step();

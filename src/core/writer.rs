@@ -116,6 +116,8 @@ impl Core {
 
     fn try_step(&mut self, now: Timestamp) -> Result<Duration> {
         self.connect()?;
+        // SQLite does not notice that its file was deleted or replaced: what is written then is lost.
+        self.shared.db.check_identity()?;
         self.resolve(now)?;
         let news = self.look_for_changes()?;
         let mut commands = self.shared.inbox.take();

@@ -7,6 +7,7 @@ use super::read::require_job;
 use crate::error::{Error, Result};
 use crate::job::JobId;
 use crate::plan;
+use crate::schedule::ScheduleKind;
 use crate::time::Timestamp;
 
 /// At most so many occurrences are looked at in one call.
@@ -32,13 +33,19 @@ pub(crate) fn unaccounted(
     to: Timestamp,
 ) -> Result<Vec<Timestamp>> {
     let job = require_job(conn, id)?;
+    if !matches!(job.schedule.kind(), ScheduleKind::Every | ScheduleKind::Cron) {
+        // A one-shot is its own row; a delay after each run names its occurrence only when that run ends.
+        return Ok(Vec::new());
+    }
     let calendar = calendar_of(conn, &job.schedule)?;
     let position = job.position(calendar.as_ref());
     // The schedule has no past before it took effect, and what is pending is still ahead.
     let from = from.max(Timestamp::from_millis(job.schedule_activated_at.millis().saturating_add(1)));
     let to = match job.scheduled_for {
         Some(pending) if job.attempt == 1 => to.min(Timestamp::from_millis(pending.millis() - 1)),
-        _ => to,
+        Some(_) => to,
+        // Nothing is left to come: its runs are used up, or its schedule has ended.
+        None => to.min(job.finished_at.or(job.last_scheduled_for).unwrap_or(to)),
     };
     let occurrences = plan::backfill(&position, from, to, MOST_ACCOUNTED + 1);
     if occurrences.len() > MOST_ACCOUNTED {

@@ -33,6 +33,8 @@ pub(crate) mod schedule;
 mod settings;
 #[cfg(test)]
 mod views;
+#[cfg(test)]
+mod year;
 
 use std::time::Duration;
 
