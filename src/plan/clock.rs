@@ -1,6 +1,6 @@
 //! What a clock that was set back undoes.
 
-use super::{Miss, Next, Position};
+use super::{Miss, MissReason, Next, Position};
 use crate::schedule::ScheduleKind;
 use crate::time::Timestamp;
 
@@ -8,8 +8,9 @@ use crate::time::Timestamp;
 /// whose occurrences a wrong clock had run ahead of would wait until the old time comes round.
 ///
 /// `has_run` tells whether an occurrence after `now` has a run already; it gets no second one. Before asking,
-/// [`taken_back`] each row of misses that ends after `now`, and bring `activated_at` back to `now` if it is
-/// later. A one-shot keeps its instant.
+/// take back ([`taken_back`]) the misses that are ahead again, and bring `activated_at` back to `now` if it is
+/// later. A claim that later meets an occurrence with a run goes on with [`repaired`](super::repaired) after
+/// it. A one-shot keeps its instant.
 pub fn on_clock_set_back(
     position: &Position<'_>,
     now: Timestamp,
@@ -18,7 +19,7 @@ pub fn on_clock_set_back(
     /// Runs of the time that comes again are passed over one by one; a day of seconds is worth no more.
     const MOST_PASSED_OVER: usize = 10_000;
     let pending = position.scheduled_for?;
-    let mut slot = match position.schedule.kind() {
+    let slot = match position.schedule.kind() {
         ScheduleKind::At => pending,
         ScheduleKind::AfterEach => position.after_each(now).map_or(pending, |slot| slot.min(pending)),
         ScheduleKind::Every | ScheduleKind::Cron => {
@@ -28,18 +29,27 @@ pub fn on_clock_set_back(
             ahead.find(|&slot| !has_run(slot)).unwrap_or(pending)
         }
     };
-    slot = slot.min(pending);
-    Some(position.next(slot))
+    Some(position.next(slot.min(pending)))
 }
 
-/// What is left of a row of misses once the clock was set back to `now`: its occurrences up to then. `None` if
-/// all of them are ahead again.
-pub fn taken_back(position: &Position<'_>, miss: &Miss, now: Timestamp) -> Option<Miss> {
+/// What is left of a row of misses once the clock was set back to `now`: its occurrences up to then; `None` if
+/// all of them are ahead again. To be asked about the rows that end after `now`, and about the last one before.
+///
+/// `has_run` is that of [`on_clock_set_back`]. What a calendar leaves out belongs to the occurrence that follows:
+/// it stays on record if that one has run, and comes on record again with it if it has not.
+pub fn taken_back(
+    position: &Position<'_>,
+    miss: &Miss,
+    now: Timestamp,
+    has_run: impl Fn(Timestamp) -> bool,
+) -> Option<Miss> {
+    let slots = position.slots();
+    if miss.reason == MissReason::Excluded {
+        let settled = slots.next(miss.to).is_none_or(|next| next <= now || has_run(next));
+        return Some(*miss).filter(|_| settled);
+    }
     if miss.to <= now {
         return Some(*miss);
     }
-    if miss.from > now {
-        return None;
-    }
-    Some(position.slots().shortened(miss, now))
+    (miss.from <= now).then(|| slots.shortened(miss, now))
 }

@@ -67,8 +67,9 @@ pub fn on_resume(position: &Position<'_>, paused_at: Timestamp, now: Timestamp) 
     }
     let slots = position.slots();
     let mut misses = Vec::new();
-    // What was overdue when the pause began had been missed before.
-    let was_due = position.due_at(paused_at);
+    // What was overdue when the pause began had been missed before. (A clock set back since may say that the
+    // pause has not begun.)
+    let was_due = position.due_at(paused_at.min(now));
     let mut from = Some(scheduled_for);
     if scheduled_for < was_due {
         misses.extend(position.pass_over(scheduled_for, before(was_due), MissReason::Downtime));
