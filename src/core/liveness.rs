@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::run::OwnerId;
 use crate::store::owners::{EndReason, NewOwner, Owner};
 use crate::store::recover::{Cause, has_work, interrupted, recover};
-use crate::store::{deliver, owners};
+use crate::store::{deliver, owners, set_back};
 use crate::time::Timestamp;
 
 /// Other owners' locks are tried this often.
@@ -25,6 +25,8 @@ pub(super) struct Liveness {
     recovering: Option<Owner>,
     /// Open runs of this process may have been asked to stop, or ended by somebody else.
     pub(super) look_at_stops: bool,
+    /// What the clock showed at the last look, to notice that it was set back.
+    clock_showed: Option<Timestamp>,
 }
 
 impl Liveness {
@@ -53,6 +55,7 @@ impl Liveness {
         now: Timestamp,
     ) -> Result<()> {
         let due = self.is_due();
+        self.follow_the_clock(conn, now)?;
         if due {
             self.looked_at = Some(Instant::now());
             renew_owners(shared, generation, conn, now)?;
@@ -71,6 +74,26 @@ impl Liveness {
         {
             // The next dead one is looked for at once.
             (self.recovering, self.looked_at) = (None, None);
+        }
+        Ok(())
+    }
+}
+
+/// A clock that falls back by less is being corrected, and jobs wait that long at most.
+const TOLERANCE: Duration = Duration::from_secs(60);
+
+impl Liveness {
+    /// A clock that was set back would leave jobs waiting until the old time comes round.
+    fn follow_the_clock(&mut self, conn: &Connection, now: Timestamp) -> Result<()> {
+        let was_set_back = match self.clock_showed.replace(now) {
+            Some(before) => now.plus(TOLERANCE) < before,
+            None => set_back::claims_lie_ahead(conn, now)?,
+        };
+        if was_set_back {
+            let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+            let jobs = set_back::set_back(&tx, now)?;
+            tx.commit()?;
+            tracing::warn!(jobs, %now, "the clock was set back: jobs whose times it had run ahead of are planned anew");
         }
         Ok(())
     }

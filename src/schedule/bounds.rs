@@ -67,6 +67,11 @@ impl Schedule {
         self.bounds.max_runs
     }
 
+    /// The last instant at which an occurrence counts, if one is set.
+    pub fn end(&self) -> Option<Timestamp> {
+        self.bounds.ends_at
+    }
+
     /// The window over which jobs that share the schedule are spread; zero is exact.
     pub fn jitter_window(&self) -> Duration {
         Duration::from_millis(self.bounds.jitter_ms.unsigned_abs())

@@ -356,19 +356,29 @@ impl Schedule {
         (previous < before && self.bounds.admit(previous)).then_some(previous)
     }
 
-    /// The grid, if this is one with an anchor.
-    pub(crate) fn grid(&self) -> Option<Grid> {
-        match self.rule {
-            Rule::Every { every_ms, anchor: Some(anchor) } => Grid::new(every_ms, anchor.millis()),
-            _ => None,
-        }
+    /// The instants in (`after`, `until`] at which the clocks of the zone are set.
+    pub(crate) fn clock_changes(
+        &self,
+        after: Timestamp,
+        until: Timestamp,
+    ) -> impl Iterator<Item = Timestamp> {
+        let seconds = |at: Timestamp| at.millis().div_euclid(1_000);
+        zone::changes(self.time_zone(), seconds(after), seconds(until)).filter_map(second)
     }
 
-    /// The instants in (`after`, `until`] at which the clocks of the zone are set forward, for as many years as
-    /// are worth looking through.
-    pub(crate) fn jumps(&self, after: Timestamp, until: Timestamp) -> impl Iterator<Item = Timestamp> {
-        let seconds = |at: Timestamp| at.millis().div_euclid(1_000);
-        zone::jumps(self.time_zone(), seconds(after), seconds(until)).filter_map(second)
+    /// How many occurrences there are after `after` up to `until`, both within the bounds; `None` if that
+    /// cannot be told without walking through them.
+    pub(crate) fn count_slots(&self, after: Timestamp, until: Timestamp) -> Option<u64> {
+        match &self.rule {
+            Rule::Every { every_ms, anchor: Some(anchor) } => {
+                let grid = Grid::new(*every_ms, anchor.millis())?;
+                Some(grid.count(after.millis().saturating_add(1), until.millis()))
+            }
+            Rule::Cron { cron, zone, gap } => {
+                cron.count(*zone, *gap, after.millis().div_euclid(1_000), until.millis().div_euclid(1_000))
+            }
+            _ => None,
+        }
     }
 
     /// The same schedule as if it made up for what clocks jump over, if it says that it does not.

@@ -30,6 +30,7 @@ pub(crate) mod replan;
 pub(crate) mod rows;
 pub(crate) mod run_now;
 pub(crate) mod schedule;
+pub(crate) mod set_back;
 mod settings;
 #[cfg(test)]
 mod views;

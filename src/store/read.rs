@@ -177,15 +177,7 @@ pub(crate) fn misses_of_job(conn: &Connection, id: JobId, limit: u32) -> Result<
     let mut rows = statement.query(named_params! { ":job_id": id, ":limit": limit })?;
     let mut misses = Vec::new();
     while let Some(row) = rows.next()? {
-        let c = Columns::of("mainspring_misses", row)?;
-        let reason: String = c.read("reason")?;
-        misses.push(crate::plan::Miss {
-            from: c.read("from_ms")?,
-            to: c.read("to_ms")?,
-            occurrences: c.read::<i64>("occurrences")?.unsigned_abs(),
-            exact: c.read("exact")?,
-            reason: reason.parse().map_err(|_| c.malformed("reason", format!("{reason:?} is no reason")))?,
-        });
+        misses.push(Columns::of("mainspring_misses", row)?.miss()?);
     }
     Ok(misses)
 }

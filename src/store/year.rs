@@ -10,7 +10,9 @@ use rusqlite::Connection;
 use super::claim::{Burst, ClaimRequest, claim};
 use super::owners::{EndReason, NewOwner};
 use super::recover::{Cause, recover};
-use super::{Database, OpenOptions, account, calendars, complete, doctor, owners, pause, read, schedule};
+use super::{
+    Database, OpenOptions, account, calendars, complete, doctor, owners, pause, read, schedule, set_back,
+};
 use crate::exchange::{ClaimedRun, Complete, Then};
 use crate::job::{JobArgs, JobId, Limits, NewJob};
 use crate::plan::{CatchUp, MissReason, Overlap, Trigger};
@@ -228,7 +230,10 @@ impl World {
     fn disturb(&mut self, ids: &[JobId]) {
         match self.random.u32(..4_000) {
             0..8 => self.crash(),
-            8..11 => self.offset -= self.random.i64(1_000..3 * HOUR as i64 * 1_000),
+            8..11 => {
+                self.offset -= self.random.i64(61_000..3 * HOUR as i64 * 1_000);
+                set_back::set_back(&self.conn, self.now()).unwrap();
+            }
             11..13 => self.offset += self.random.i64(1_000..9 * HOUR as i64 * 1_000),
             13..17 => {
                 let id = *self.random.choice(ids).unwrap();

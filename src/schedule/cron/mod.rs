@@ -4,6 +4,7 @@
 //! with `*`) fires at the first instant of each matching local minute, and once right after a jump of up to
 //! three hours over one or more of them. A *wild* job fires at each instant whose local minute matches.
 
+mod count;
 mod days;
 mod parse;
 mod wall;
