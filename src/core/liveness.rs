@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::engines::Owned;
-use super::handle::Shared;
+use super::generation::Generation;
 use super::owner::{self, OwnerLock};
-use super::thread::Generation;
+use super::shared::Shared;
 use crate::error::Result;
 use crate::run::OwnerId;
 use crate::store::owners::{EndReason, NewOwner, Owner};

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::handle::Shared;
+use super::generation::Generation;
 use super::liveness::Liveness;
 use super::op::{Applied, Effect, Patience, Promise, Work};
-use super::thread::Generation;
+use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::exchange::{ClaimedDelivery, ClaimedRun};
 use crate::policy::Durability;
