@@ -288,7 +288,16 @@ fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decisi
         }
         _ => position,
     };
-    let plan = plan::at_claim(&position, now);
+    let plan = match plan::at_claim(&position, now) {
+        // By its schedule the time has not come, by its row it has: somebody moved it forward by hand. The
+        // occurrence runs early, and the schedule goes on from it.
+        plan::ClaimPlan { fire: None, next: Some(same), misses }
+            if misses.is_empty() && Some(same.scheduled_for) == position.scheduled_for =>
+        {
+            plan::at_claim(&position, same.run_at)
+        }
+        plan => plan,
+    };
     Ok(Some(Decision {
         fire: plan.fire,
         attempt: 1,
