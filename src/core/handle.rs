@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -90,7 +90,7 @@ impl Handle {
     pub(crate) fn health(&self) -> CoreHealth {
         let shared = self.shared();
         let generation = self.driven.current().as_ref().map_or(0, |writer| writer.generation.number);
-        shared.pulse.health(generation, shared.inbox.len())
+        shared.pulse.health(generation, shared.inbox.len(), shared.clock.steady())
     }
 
     /// Wakes the writer, so that it looks at the file and the clock; writes nothing.
@@ -130,7 +130,8 @@ impl Handle {
     ) -> Result<T> {
         let (sender, receiver) = oneshot::channel();
         let answer = Answer::Task(sender);
-        let op = Op { promise, patience, effect, since: Instant::now(), run, result: None, answer };
+        let since = self.clock().steady();
+        let op = Op { promise, patience, effect, since, run, result: None, answer };
         self.shared().inbox.push(Box::new(op), true)?;
         receiver.await.unwrap_or(Err(Error::Closed))
     }
@@ -146,7 +147,7 @@ impl Handle {
         let (sender, receiver) = sync_channel(1);
         let answer = Answer::Thread(sender);
         let effect = if effect_stops { Effect::MayStopRuns } else { Effect::None };
-        let since = Instant::now();
+        let since = self.clock().steady();
         let op = Op { promise, patience: Patience::Caller, effect, since, run, result: None, answer };
         self.shared().inbox.push(Box::new(op), false)?;
         self.help();
@@ -162,7 +163,7 @@ impl Handle {
                 Ok(mut core) => {
                     let sleep = core.step();
                     drop(core);
-                    shared.inbox.wake_by(Instant::now() + sleep);
+                    shared.inbox.wake_within(sleep);
                     return;
                 }
                 Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock) => {}
@@ -266,10 +267,6 @@ impl Handle {
     pub(crate) fn close(&self, longest: Duration) -> bool {
         let shared = self.shared();
         shared.inbox.close();
-        let until = Instant::now() + longest;
-        while shared.inbox.len() > 0 && Instant::now() < until {
-            std::thread::yield_now();
-        }
-        shared.inbox.len() == 0
+        shared.inbox.wait_until_empty(longest)
     }
 }

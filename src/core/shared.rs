@@ -24,7 +24,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(db: Database, clock: Arc<dyn Clock>) -> Self {
         Self {
-            pulse: Pulse::new(clock.now()),
+            pulse: Pulse::new(clock.now(), clock.steady()),
             db,
             clock,
             inbox: Inbox::default(),

@@ -10,6 +10,7 @@ use rusqlite::{Connection, named_params};
 
 use self::due::DueJob;
 use super::misses;
+use super::savepoint::Savepoint;
 use crate::error::{Error, Result};
 use crate::exchange::ClaimedRun;
 use crate::job::JobId;
@@ -196,12 +197,13 @@ fn claim_apart(
     if !request.careful {
         return claim_job(tx, job, request, burst, now, claims);
     }
-    tx.prepare_cached("SAVEPOINT claim")?.execute([])?;
+    let savepoint = Savepoint::begin(tx)?;
     let claimed = claim_job(tx, job, request, burst, now, claims);
-    if claimed.is_err() {
-        tx.prepare_cached("ROLLBACK TO claim")?.execute([])?;
+    if claimed.is_ok() {
+        savepoint.keep()?;
+    } else {
+        savepoint.undo()?;
     }
-    tx.prepare_cached("RELEASE claim")?.execute([])?;
     claimed
 }
 
