@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::policy::Mode;
+use super::policy::{MOST_CAUGHT_UP, Mode};
 use super::slots::Slots;
 use super::{ClaimPlan, Fire, Miss, MissReason, Next, ON_TIME, Position, Trigger, before};
 use crate::schedule::ScheduleKind;
@@ -126,7 +126,8 @@ impl Position<'_> {
             Mode::Earliest => Some(earliest),
             Mode::All(max) => {
                 let back = |slot: &Timestamp| slots.previous(*slot).filter(|previous| *previous >= earliest);
-                std::iter::successors(Some(latest), back).take(usize::try_from(max).unwrap_or(1)).last()
+                let most = usize::try_from(max.clamp(1, MOST_CAUGHT_UP)).unwrap_or(1);
+                std::iter::successors(Some(latest), back).take(most).last()
             }
         }
     }

@@ -18,7 +18,8 @@ pub fn at_completion(position: &Position<'_>, ended_at: Timestamp) -> EndPlan {
             ..EndPlan::default()
         };
     }
-    let due = position.due_at(ended_at);
+    // What comes at the very millisecond of the end does not overlap the run.
+    let due = before(position.due_at(ended_at));
     let overlapped = position.scheduled_for.filter(|slot| *slot <= due && position.is_on_a_grid());
     let Some(first) = overlapped else {
         return EndPlan {

@@ -10,6 +10,8 @@ mod parse;
 mod wall;
 mod words;
 
+use std::fmt;
+
 use chrono_tz::Tz;
 
 use self::wall::Wall;
@@ -23,11 +25,17 @@ const LONGEST_MADE_UP_JUMP_S: i64 = 3 * 3_600;
 const MOST_PASSED_OVER: usize = 1_000;
 
 /// A parsed expression, independent of any zone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Cron {
     text: String,
     fields: parse::Fields,
     wall: Wall,
+}
+
+impl fmt::Debug for Cron {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
+    }
 }
 
 impl PartialEq for Cron {
