@@ -9,24 +9,22 @@ mod options;
 mod outbox;
 mod recovery;
 mod story;
+mod summary;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use chrono_tz::Tz;
-use mainspring::{
-    Delivery, Engine, EngineBuilder, Enqueued, ListFilter, NewJob, Queue, Schedule, Scheduled, Timestamp,
-    crash,
-};
+use mainspring::{Engine, EngineBuilder, Enqueued, NewJob, Queue, Schedule, Scheduled, Timestamp, crash};
 
 use agenda::Agenda;
 use jobs::{Briefing, HealthCheck, Reminder, Secretary, Tally};
 use options::{HELP, Options};
 use outbox::Outbox;
-use recovery::{Left, runs_since};
-use story::{local, say};
+use recovery::Left;
+use story::say;
+use summary::next_time;
 
 pub type Result<T, E = mainspring::BoxError> = std::result::Result<T, E>;
 
@@ -35,7 +33,7 @@ pub const BRIEFING: &str = "morning-briefing";
 /// The queue of the briefings. What else there is to do is in the queue `default`.
 const BRIEFINGS: &str = "briefings";
 /// How long `--fast` goes on.
-const FAST: Duration = Duration::from_secs(13);
+const FAST: Duration = Duration::from_secs(12);
 /// How long what is due now may take at most.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -82,6 +80,9 @@ async fn example(options: &Options) -> Result<()> {
     let left = Left::find(&queue).await?;
     schedule(&queue, &setting).await?;
     enqueue(&queue, &setting).await?;
+    if options.resume {
+        queue.resume(BRIEFING).await?;
+    }
     // A briefing that waits since it could not be run in time comes by itself.
     let is_due = queue.get(BRIEFING).await?.next_run_at.is_some_and(|at| at <= Utc::now().into());
 
@@ -97,6 +98,8 @@ async fn example(options: &Options) -> Result<()> {
     if !options.fast && !is_due && (left.is_empty() || options.crash_at.is_some()) {
         let request = queue.run_now(BRIEFING).await?;
         say(format_args!("asked for   one {BRIEFING} now, besides its schedule (request {request})"));
+    } else if !options.fast && !is_due {
+        say("            start it again for another briefing at once");
     }
     tokio::select! {
         done = until_done(&queue, options) => done?,
@@ -108,7 +111,7 @@ async fn example(options: &Options) -> Result<()> {
         "\nshut down   {} runs ended meanwhile, {} were interrupted, {} deliveries are unknown",
         report.finished, report.interrupted, report.unknown
     ));
-    summary(&queue, &outbox, &setting, start).await?;
+    summary::tell(&queue, &outbox, &setting, start).await?;
     queue.close().await?;
     match options.crash_at {
         Some(point) => Err(format!("no briefing has come to {point:?}: nothing was killed").into()),
@@ -136,9 +139,9 @@ async fn schedule(queue: &Queue, setting: &Setting<'_>) -> Result<()> {
             Scheduled::Unchanged(_) => "unchanged",
         };
         let job = queue.get(scheduled.id()).await?;
+        let next = next_time(&job, *zone);
         let name = job.name.unwrap_or_default();
-        let next = next_time(job.next_run_at, *zone);
-        say(format_args!("schedule    {name:<17} {:<24} {what}, {next}", job.schedule.to_string()));
+        say(format_args!("schedule    {name:<17} {:<24} {what}, next: {next}", job.schedule.to_string()));
     }
     Ok(())
 }
@@ -204,52 +207,4 @@ async fn until_idle(queue: &Queue) -> mainspring::Result<()> {
     };
     // What takes longer is on record as it is, and goes on at the next start.
     tokio::time::timeout(PATIENCE, waiting).await.unwrap_or(Ok(()))
-}
-
-async fn summary(queue: &Queue, outbox: &Outbox, setting: &Setting<'_>, start: Timestamp) -> Result<()> {
-    let runs = runs_since(queue, start).await?;
-    let delivered =
-        |run: &&mainspring::Run| run.completion.as_ref().is_some_and(|it| it.delivery == Delivery::Delivered);
-    let lines = outbox.lines()?;
-    let keys: std::collections::BTreeSet<_> = lines.iter().map(|(key, _)| key).collect();
-    say(format_args!(
-        "briefings   {} run, {} of them delivered",
-        runs.len(),
-        runs.iter().filter(delivered).count()
-    ));
-    say(format_args!("outbox      lines: {}, different keys: {}", lines.len(), keys.len()));
-    for job in queue.list(ListFilter { named: true, ..ListFilter::default() }).await?.jobs {
-        let name = job.name.unwrap_or_default();
-        say(format_args!("next        {name:<17} {}", next_time(job.next_run_at, setting.zone)));
-    }
-    say("\nThe same as rows:");
-    for sql in QUERIES {
-        say(format_args!("  sqlite3 -readonly -box {} \"{sql}\"", shell_word(queue.path())));
-    }
-    say(format_args!("  cat {}", shell_word(outbox.path())));
-    say(
-        "\nIt is all in the file: start this again, and it goes on. --fast shows a schedule at work, --help the rest.",
-    );
-    Ok(())
-}
-
-/// What the summary says, as questions to the file.
-const QUERIES: [&str; 3] = [
-    "SELECT name, state, why FROM mainspring_why_view WHERE name IS NOT NULL",
-    "SELECT run_id, scheduled_for, trigger, outcome, delivery, idempotency_key FROM mainspring_run_view WHERE kind = 'briefing' ORDER BY run_id DESC LIMIT 10",
-    "SELECT name, reason, occurrences, first, last FROM mainspring_miss_view ORDER BY first DESC LIMIT 10",
-];
-
-fn next_time(at: Option<Timestamp>, zone: Tz) -> String {
-    match at {
-        Some(at) => format!("next at {}", local(at.to_datetime(), zone, Utc::now())),
-        None => "nothing is left to do".to_owned(),
-    }
-}
-
-/// A path as a shell takes it.
-fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -15,7 +15,7 @@ reminder before the first entry of the next day that has one; runs a few plain j
 once, so that there is something to read; says when the next one comes; and ends. All of that is in a file: start
 it again, and it goes on. A briefing that was due while it was off is made up for, for up to six hours.
 
-    --fast               a briefing every 4 seconds, a health check every 3, a reminder after 6; ends after 13
+    --fast               a briefing every 4 seconds, a health check every 3, a reminder after 6; ends after 12
     --stay               goes on until Ctrl-C
     --crash-at POINT     kills itself with SIGKILL at this point of the first briefing:
                            claimed         the claim is on disk, the handler was not called
@@ -25,6 +25,7 @@ it again, and it goes on. A briefing that was due while it was off is made up fo
                            delivered       the outbox has it, nobody has written that down
                            settled         that the outbox has it is on disk
                          Start it again without this option to see what the file knows.
+    --resume             lets the briefing go on that was parked since its process died three times in a row
     --db PATH            the file (default: morning-briefing.db); the outbox is a text file beside it
     --agenda PATH        the agenda (default: the one of this example)
     --help               this";
@@ -38,6 +39,7 @@ pub struct Options {
     pub agenda: PathBuf,
     pub fast: bool,
     pub stay: bool,
+    pub resume: bool,
     pub help: bool,
     pub crash_at: Option<CrashPoint>,
 }
@@ -49,6 +51,7 @@ impl Options {
             agenda: AGENDA.into(),
             fast: false,
             stay: false,
+            resume: false,
             help: false,
             crash_at: None,
         };
@@ -59,6 +62,7 @@ impl Options {
                 Some("--agenda") => options.agenda = value()?.into(),
                 Some("--fast") => options.fast = true,
                 Some("--stay") => options.stay = true,
+                Some("--resume") => options.resume = true,
                 Some("--help" | "-h") => options.help = true,
                 Some("--crash-at") => options.crash_at = Some(crash_point(&value()?)?),
                 _ => return Err(format!("unknown option {arg:?}: --help lists those that there are")),

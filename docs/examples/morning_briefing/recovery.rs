@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainspring::{Delivery, Outcome, Queue, Run, Timestamp};
+use mainspring::{Delivery, Outcome, Queue, Run};
 
 use crate::outbox::Outbox;
 use crate::story::{local, say};
@@ -87,12 +87,4 @@ fn became(run: &Run) -> String {
         (outcome, delivery) => return format!("{outcome}, its delivery is {delivery}"),
     };
     text.to_owned()
-}
-
-/// Runs of the briefing that were claimed since `start`.
-pub async fn runs_since(queue: &Queue, start: Timestamp) -> mainspring::Result<Vec<Run>> {
-    let mut runs = queue.runs(BRIEFING, NEWEST).await?;
-    runs.retain(|run| run.claimed_at >= start);
-    runs.reverse();
-    Ok(runs)
 }
