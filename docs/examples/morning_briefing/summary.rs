@@ -58,7 +58,7 @@ pub async fn tell(
 /// When a job comes next, or why it does not.
 pub fn next_time(job: &Job, zone: Tz) -> String {
     match (job.next_run_at, &job.park_reason) {
-        (_, Some(why)) => format!("parked: {why}"),
+        (_, Some(why)) => format!("parked: {why} (--resume)"),
         (Some(at), None) => local(at.to_datetime(), zone, Utc::now()),
         (None, None) => "nothing is left to do".to_owned(),
     }
