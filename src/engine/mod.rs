@@ -75,7 +75,8 @@ impl Engine {
         handle.shutdown(patience).await.map(drop)
     }
 
-    /// Starts to run jobs; resolves once what a dead engine left is recovered and claims have begun.
+    /// Starts to run jobs; resolves once claims have begun. What dead engines left is settled from then on, some
+    /// hundred runs at a time, so that a long list of them keeps nothing waiting.
     ///
     /// # Errors
     /// Those of the database, and [`Error::Io`] for the owner's lock file.
