@@ -112,11 +112,19 @@ impl Played {
     }
 }
 
-/// The example, which `cargo test` builds beside the folder of its tests.
+/// The example, which `cargo test` builds beside the folder of its tests. Asked for this file alone, it does not.
 fn example() -> PathBuf {
+    let build = "run `cargo build --example morning_briefing`";
     let test = std::env::current_exe().unwrap();
     let path = test.parent().and_then(Path::parent).unwrap().join("examples/morning_briefing");
-    assert!(path.exists(), "{} is missing: run `cargo build --example morning_briefing`", path.display());
+    assert!(path.exists(), "{} is missing: {build}", path.display());
+    let built = path.metadata().unwrap().modified().unwrap();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/examples/morning_briefing");
+    for source in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let is_rust = source.extension().is_some_and(|end| end == "rs");
+        let edited = source.metadata().unwrap().modified().unwrap();
+        assert!(!is_rust || edited <= built, "{} is newer than the example: {build}", source.display());
+    }
     path
 }
 
@@ -253,7 +261,7 @@ fn kill_and_start_again(point: CrashPoint, options: &[&str]) {
     let promised = promised(point);
     let stage = Stage::new();
     let killed = stage.play(&[options, &["--crash-at", point.as_str()]].concat());
-    assert_eq!(killed.status.signal(), Some(Signal::SIGKILL as i32), "{point}: {}", killed.stdout);
+    assert_eq!(killed.status.signal(), Some(Signal::SIGKILL as i32), "{point}: {}", killed.stderr);
 
     let queue = stage.queue();
     let runs = briefings(&queue);
