@@ -70,8 +70,10 @@ pub struct Status {
     pub undelivered: u32,
     /// Deliveries in an owner's hands.
     pub delivering: u32,
-    /// Engines that have not ended, dead or alive.
+    /// Engines that have not ended, dead or alive. With none, jobs are taken and wait.
     pub engines: u32,
+    /// Queues that an operator paused: their jobs are taken and wait.
+    pub paused_queues: u32,
     /// Jobs that an operator paused.
     pub paused: u32,
     /// Jobs that the library parked.
@@ -274,6 +276,7 @@ impl Status {
             undelivered: counts.undelivered,
             delivering: counts.delivering,
             engines: counts.owners,
+            paused_queues: counts.paused_queues,
             paused: counts.paused,
             parked: counts.parked,
             disabled: counts.disabled,

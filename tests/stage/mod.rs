@@ -14,8 +14,8 @@ use std::time::Duration;
 use mainspring::plan::Trigger;
 use mainspring::testing::TestQueue;
 use mainspring::{
-    EngineBuilder, EngineHandle, Failure, Handler, JobArgs, JobId, JobKey, Outcome, Queue, Run, RunContext,
-    RunId, Timestamp,
+    Clock, EngineBuilder, EngineHandle, Failure, Handler, JobArgs, JobId, JobKey, Outcome, Queue, Run,
+    RunContext, RunId, SystemClock, Timestamp,
 };
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,11 @@ pub fn second(seconds: i64) -> Timestamp {
 /// A queue in a file of its own, on a clock that moves by hand.
 pub async fn queue() -> TestQueue {
     TestQueue::new().await.unwrap()
+}
+
+/// The same on a clock that stands where the system's does: what is due here is due in other processes, too.
+pub async fn queue_for_children() -> TestQueue {
+    TestQueue::at(SystemClock.now()).await.unwrap()
 }
 
 /// An engine on the queue.
