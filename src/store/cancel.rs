@@ -19,8 +19,7 @@ WHERE id = :run_id AND ended_at_ms IS NULL AND cancel_requested_at_ms IS NULL";
 const OPEN_RUNS: &str = "
 SELECT id
 FROM mainspring_runs INDEXED BY mainspring_runs_open
-WHERE ended_at_ms IS NULL AND job_id = :job_id
-ORDER BY id";
+WHERE ended_at_ms IS NULL AND job_id = :job_id";
 
 const IS_OPEN: &str = "
 SELECT ended_at_ms IS NULL
@@ -28,7 +27,7 @@ FROM mainspring_runs
 WHERE id = :run_id";
 
 const DROP_REQUESTS: &str = "
-DELETE FROM mainspring_requests
+DELETE FROM mainspring_requests INDEXED BY mainspring_requests_of_job
 WHERE job_id = :id";
 
 const FINISH: &str = "
@@ -162,10 +161,11 @@ fn stop_open_runs(tx: &Connection, job: &Job, now: Timestamp) -> Result<Vec<RunI
     if job.open_runs == 0 {
         return Ok(Vec::new());
     }
-    let runs: Vec<RunId> = tx
+    let mut runs: Vec<RunId> = tx
         .prepare_cached(OPEN_RUNS)?
         .query_map(named_params! { ":job_id": job.id }, |row| row.get("id"))?
         .collect::<rusqlite::Result<_>>()?;
+    runs.sort_unstable();
     for run_id in &runs {
         tx.prepare_cached(ASK_TO_STOP)?.execute(named_params! { ":run_id": run_id, ":now_ms": now })?;
     }

@@ -65,12 +65,11 @@ SELECT
 FROM mainspring_jobs
 WHERE id = :id";
 
+// The time comes from the row that max() names.
 const NEWEST_OPEN_RUN: &str = "
-SELECT id, claimed_at_ms
+SELECT max(id) AS id, claimed_at_ms
 FROM mainspring_runs INDEXED BY mainspring_runs_open
-WHERE ended_at_ms IS NULL AND job_id = :job_id
-ORDER BY id DESC
-LIMIT 1";
+WHERE ended_at_ms IS NULL AND job_id = :job_id";
 
 const UPDATE_JOB: &str = "
 UPDATE mainspring_jobs
@@ -277,13 +276,12 @@ fn close_open_run(tx: &Connection, run_id: RunId, job_id: JobId, job: &mut Endin
     if job.open_runs == 0 {
         (job.running_run_id, job.running_at) = (None, None);
     } else if job.running_run_id == Some(run_id) {
-        let newest = tx
-            .prepare_cached(NEWEST_OPEN_RUN)?
-            .query_row(named_params! { ":job_id": job_id }, |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        match newest {
-            Some((id, at)) => (job.running_run_id, job.running_at) = (Some(id), Some(at)),
-            None => (job.running_run_id, job.running_at, job.open_runs) = (None, None, 0),
+        (job.running_run_id, job.running_at) =
+            tx.prepare_cached(NEWEST_OPEN_RUN)?.query_row(named_params! { ":job_id": job_id }, |row| {
+                Ok((row.get("id")?, row.get("claimed_at_ms")?))
+            })?;
+        if job.running_run_id.is_none() {
+            job.open_runs = 0;
         }
     }
     Ok(())
@@ -301,23 +299,21 @@ fn may_try_again(run: &EndedRun, job: &EndingJob, at: Timestamp) -> bool {
 
 const OCCURRENCE_FAILED: &str = "
 SELECT count(*)
-FROM mainspring_runs r
-JOIN mainspring_completions c ON c.run_id = r.id
+FROM mainspring_runs r INDEXED BY mainspring_runs_occurrence
 WHERE r.job_id = :job_id
     AND r.scheduled_for_ms = :scheduled_for_ms
     AND r.request_id IS NULL
     AND r.id < :run_id
-    AND c.outcome IN ('failed', 'timed_out')";
+    AND (SELECT outcome FROM mainspring_completions WHERE run_id = r.id) IN ('failed', 'timed_out')";
 
 const REQUEST_FAILED: &str = "
 SELECT count(*)
-FROM mainspring_runs r
-JOIN mainspring_completions c ON c.run_id = r.id
+FROM mainspring_runs r INDEXED BY mainspring_runs_request
 WHERE r.job_id = :job_id
     AND r.request_id = :request_id
     AND r.request_id IS NOT NULL
     AND r.id < :run_id
-    AND c.outcome IN ('failed', 'timed_out')";
+    AND (SELECT outcome FROM mainspring_completions WHERE run_id = r.id) IN ('failed', 'timed_out')";
 
 /// How many earlier attempts at this occurrence failed; the job's own counter already speaks of its next one.
 fn failed_before(tx: &Connection, run: &EndedRun, run_id: RunId) -> Result<u32> {

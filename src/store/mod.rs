@@ -20,6 +20,8 @@ mod open;
 mod options;
 pub(crate) mod owners;
 pub(crate) mod pause;
+#[cfg(test)]
+mod plans;
 mod pool;
 pub(crate) mod prune;
 pub(crate) mod read;
@@ -33,6 +35,7 @@ pub(crate) mod savepoint;
 pub(crate) mod schedule;
 pub(crate) mod set_back;
 mod settings;
+mod statistics;
 #[cfg(test)]
 mod views;
 #[cfg(test)]
