@@ -33,6 +33,7 @@ const CLASSES: &[Class] = &[
     Class { name: "sparse: yearly", line: "0 0 1 1 *", wall: Some("0 0 0 1 1 *") },
     Class { name: "sparse: leap day", line: "0 0 29 2 *", wall: Some("0 0 0 29 2 *") },
     Class { name: "sparse: leap day on a Sunday", line: "0 0 29 2 */7", wall: Some("0 0 0 29 2 1") },
+    Class { name: "sparse: fifth Monday of February", line: "0 0 * 2 1#5", wall: None },
 ];
 
 /// Lines that never fire; ours are refused when they are made.

@@ -121,6 +121,15 @@ impl CatchUp {
     ///
     /// Store it as the time when the job runs and leave its occurrence alone: then the spreading survives
     /// another crash.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mainspring::{Timestamp, plan::CatchUp};
+    ///
+    /// let back = Timestamp::from_millis(1_767_225_600_000);
+    /// assert_eq!(CatchUp::default().spread(4, back), back);
+    /// assert_eq!(CatchUp::default().spread(6, back), back.plus(Duration::from_secs(10)));
+    /// ```
     pub fn spread(&self, index: u32, now: Timestamp) -> Timestamp {
         let waits = (u64::from(index) + 1).saturating_sub(u64::from(self.at_once));
         let wait_ms = self.spacing_ms.max(0).unsigned_abs().saturating_mul(waits);
