@@ -115,7 +115,7 @@ impl<A: JobArgs> NewJob<A> {
     }
 
     /// Only one unfinished job of this kind may have this key; a second one is not made, and the caller is told
-    /// which job it got. Defaults to no key.
+    /// which job it got. Defaults to no key. Not for `schedule`: a name is unique already.
     pub fn unique(self, key: impl Into<String>) -> Self {
         self.unique_or(key, OnDuplicate::Keep)
     }
@@ -241,6 +241,10 @@ impl<A: JobArgs> NewJob<A> {
                 "at",
                 "is set on a job that has a schedule: put the time in the schedule",
             ));
+        }
+        if self.unique.is_some() {
+            let why = "is set on a job that has a name: the name is unique already";
+            return Err(Error::invalid("unique key", why));
         }
         self.erase(Some(name), schedule, limits, now)
     }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::ending::{Ended, Ending, end_run, require_open};
+use super::enqueue::holder;
 use super::read::require_job;
 use super::schedule::close_old_schedule;
 use crate::error::{Error, Result};
@@ -136,6 +137,12 @@ pub(crate) fn retry(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
     let Some(occurrence) = occurrence else {
         return Err(Error::WrongState { job: id, why: "it has never run: there is nothing to try again" });
     };
+    if let Some(key) = job.unique_key.as_deref().filter(|_| job.finished_at.is_some())
+        && let Some((held_by, _)) = holder(tx, &job.kind, key)?
+    {
+        // It let go of its key when it finished, and another job has it by now.
+        return Err(Error::UniqueKeyHeld { key: key.to_owned(), held_by });
+    }
     let changed = tx.prepare_cached(TRY_AGAIN)?.execute(named_params! {
         ":id": id,
         ":scheduled_for_ms": occurrence,

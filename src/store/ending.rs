@@ -287,14 +287,16 @@ fn close_open_run(tx: &Connection, run_id: RunId, job_id: JobId, job: &mut Endin
     Ok(())
 }
 
-/// Another attempt comes unless the next occurrence is due before it, or the schedule was changed meanwhile.
+/// Another attempt comes unless the next occurrence is due before it, the job has expired by then, or the schedule
+/// was changed meanwhile.
 fn may_try_again(run: &EndedRun, job: &EndingJob, at: Timestamp) -> bool {
     if run.request_id.is_some() || run.trigger == plan::Trigger::Backfill {
         return true;
     }
     let schedule_is_newer = job.schedule_revision > run.job_revision;
     let overtaken = job.schedule.is_recurring() && job.own_run_at.is_some_and(|next| next <= at);
-    !schedule_is_newer && !overtaken
+    let expired = job.expires_at.is_some_and(|expiry| expiry <= at);
+    !schedule_is_newer && !overtaken && !expired
 }
 
 const OCCURRENCE_FAILED: &str = "

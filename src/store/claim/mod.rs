@@ -140,8 +140,27 @@ pub(crate) fn claim(
         return Ok(claims);
     }
     pick::make_due_ready(tx, request.queue, now)?;
-    let mut foreign = Vec::new();
-    for picked in pick::ready(tx, request.queue, request.slots)? {
+    let foreign = take(tx, pick::ready(tx, request.queue, request.slots)?, request, burst, now, &mut claims)?;
+    let free = request.slots.saturating_sub(claims.runs.len());
+    if pick::may_hide_others(foreign) && free > 0 && !claims.needs_sync {
+        let behind = pick::behind_foreign(tx, request.queue, request.kinds, free, now)?;
+        take(tx, behind, request, burst, now, &mut claims)?;
+    }
+    Ok(claims)
+}
+
+/// Claims those that were picked, as far as there are slots; says how many were passed over since another engine
+/// has the handler for them.
+fn take(
+    tx: &Connection,
+    picked: Vec<pick::Picked>,
+    request: &ClaimRequest<'_>,
+    burst: &mut Burst,
+    now: Timestamp,
+    claims: &mut Claims,
+) -> Result<usize> {
+    let mut foreign = 0;
+    for picked in picked {
         if claims.runs.len() >= request.slots {
             break;
         }
@@ -157,11 +176,11 @@ pub(crate) fn claim(
             // Somebody moved its time by hand after it had become ready: it waits for that time.
             wait_until(tx, job.id, job.next_run_at)?;
         } else if !request.kinds.contains(&job.kind) {
-            foreign.push(job.id);
+            foreign += 1;
         } else if needs_sync(&job, request) {
             claims.needs_sync = true;
             break;
-        } else if let Err(error) = claim_apart(tx, &job, request, burst, now, &mut claims) {
+        } else if let Err(error) = claim_apart(tx, &job, request, burst, now, claims) {
             match error {
                 error if request.careful && !error.is_transient() => {
                     park(tx, job.id, &error.to_string(), now)?;
@@ -171,8 +190,7 @@ pub(crate) fn claim(
             }
         }
     }
-    pick::set_aside(tx, &foreign, claims.runs.len() < request.slots, now)?;
-    Ok(claims)
+    Ok(foreign)
 }
 
 /// A claim whose loss in a power cut would make the occurrence run twice.
@@ -272,6 +290,17 @@ fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decisi
     let calendar = super::insert::calendar_of(tx, &job.schedule)?;
     let position = job.position(calendar.as_ref());
     let following = plan::following(&position, scheduled_for);
+    if job.attempt > 1 && job.expires_at.is_some_and(|expiry| expiry <= now) {
+        // Another attempt is a start, too. The occurrence has been run, so that it is no miss.
+        return Ok(Some(Decision {
+            fire: None,
+            attempt: job.attempt,
+            failed_attempts: job.failed_attempts,
+            misses: Vec::new(),
+            next: following,
+            following,
+        }));
+    }
     if job.attempt > 1 && following.is_none_or(|next| next.run_at > now) {
         let fire = Fire { scheduled_for, trigger: Trigger::Retry };
         return Ok(Some(Decision {
