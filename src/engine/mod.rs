@@ -75,7 +75,8 @@ impl Engine {
         handle.shutdown(patience).await.map(drop)
     }
 
-    /// Starts to run jobs; resolves once what a dead engine left is recovered and claims have begun.
+    /// Starts to run jobs; resolves once this engine is on record as an owner. From then on it recovers what dead
+    /// engines left, and claims.
     ///
     /// # Errors
     /// Those of the database, and [`Error::Io`] for the owner's lock file.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::policy::Mode;
+use super::policy::{MOST_CAUGHT_UP, Mode};
 use super::slots::Slots;
 use super::{ClaimPlan, Fire, Miss, MissReason, Next, ON_TIME, Position, Trigger, before};
 use crate::schedule::ScheduleKind;
@@ -12,6 +12,33 @@ use crate::time::Timestamp;
 ///
 /// Nothing at all if its time has not come, so that a clock which was set back fires nothing twice. The work
 /// is bounded, so that a clock which was set forward by years costs no more than a short count.
+///
+/// ```
+/// use mainspring::plan::{self, CatchUp, Overlap, Position, Trigger};
+/// use mainspring::{Schedule, Timestamp};
+/// # use chrono::{DateTime, Utc};
+/// # let at = |text: &str| Timestamp::from(text.parse::<DateTime<Utc>>().unwrap());
+///
+/// let schedule = Schedule::cron("0 8 * * *")?;
+/// let position = Position {
+///     schedule: &schedule,
+///     calendar: None,
+///     job_id: 7,
+///     activated_at: at("2026-01-01T00:00:00Z"),
+///     scheduled_for: Some(at("2026-03-09T08:00:00Z")),
+///     runs_started: 67,
+///     catch_up: &CatchUp::latest(),
+///     overlap: Overlap::Skip,
+///     expires_at: None,
+/// };
+/// // Down for a day and a half: yesterday's is a miss, today's runs.
+/// let plan = plan::at_claim(&position, at("2026-03-10T09:00:00Z"));
+/// let fire = plan.fire.unwrap();
+/// assert_eq!((fire.scheduled_for, fire.trigger), (at("2026-03-10T08:00:00Z"), Trigger::CatchUp));
+/// assert_eq!(plan.misses[0].from, at("2026-03-09T08:00:00Z"));
+/// assert_eq!(plan.next.unwrap().scheduled_for, at("2026-03-11T08:00:00Z"));
+/// # Ok::<(), mainspring::ScheduleError>(())
+/// ```
 pub fn at_claim(position: &Position<'_>, now: Timestamp) -> ClaimPlan {
     let Some(scheduled_for) = position.scheduled_for else {
         return ClaimPlan::default();
@@ -126,7 +153,8 @@ impl Position<'_> {
             Mode::Earliest => Some(earliest),
             Mode::All(max) => {
                 let back = |slot: &Timestamp| slots.previous(*slot).filter(|previous| *previous >= earliest);
-                std::iter::successors(Some(latest), back).take(usize::try_from(max).unwrap_or(1)).last()
+                let most = usize::try_from(max.clamp(1, MOST_CAUGHT_UP)).unwrap_or(1);
+                std::iter::successors(Some(latest), back).take(most).last()
             }
         }
     }

@@ -8,6 +8,31 @@ use crate::time::Timestamp;
 ///
 /// For a run that ended in this process. Where its owner died, ask [`at_interruption`]: what came due then
 /// was missed for another reason, and may be caught up.
+///
+/// ```
+/// use mainspring::plan::{self, CatchUp, Overlap, Position};
+/// use mainspring::{Schedule, Timestamp};
+/// # use chrono::{DateTime, Utc};
+/// # let at = |text: &str| Timestamp::from(text.parse::<DateTime<Utc>>().unwrap());
+///
+/// let schedule = Schedule::cron("0 8 * * *")?;
+/// let position = Position {
+///     schedule: &schedule,
+///     calendar: None,
+///     job_id: 7,
+///     activated_at: at("2026-01-01T00:00:00Z"),
+///     scheduled_for: Some(at("2026-03-10T08:00:00Z")),
+///     runs_started: 67,
+///     catch_up: &CatchUp::latest(),
+///     overlap: Overlap::Skip,
+///     expires_at: None,
+/// };
+/// // The run of the day before took until nine: today's occurrence overlapped it.
+/// let plan = plan::at_completion(&position, at("2026-03-10T09:00:00Z"));
+/// assert_eq!(plan.misses[0].reason, plan::MissReason::Overlap);
+/// assert_eq!(plan.next.unwrap().scheduled_for, at("2026-03-11T08:00:00Z"));
+/// # Ok::<(), mainspring::ScheduleError>(())
+/// ```
 pub fn at_completion(position: &Position<'_>, ended_at: Timestamp) -> EndPlan {
     if position.is_used_up(0) {
         return EndPlan::default();
@@ -18,7 +43,8 @@ pub fn at_completion(position: &Position<'_>, ended_at: Timestamp) -> EndPlan {
             ..EndPlan::default()
         };
     }
-    let due = position.due_at(ended_at);
+    // What comes at the very millisecond of the end does not overlap the run.
+    let due = before(position.due_at(ended_at));
     let overlapped = position.scheduled_for.filter(|slot| *slot <= due && position.is_on_a_grid());
     let Some(first) = overlapped else {
         return EndPlan {

@@ -9,7 +9,7 @@ use super::{JobKey, Queue, off_the_runtime};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::plan::Miss;
-use crate::run::{RequestId, Run, RunId};
+use crate::run::{RequestId, Run, RunId, idempotency_key, key_prefix};
 use crate::store::account;
 use crate::store::doctor::{self, Finding};
 use crate::store::read::{self, Counts, JobFilter};
@@ -70,8 +70,10 @@ pub struct Status {
     pub undelivered: u32,
     /// Deliveries in an owner's hands.
     pub delivering: u32,
-    /// Engines that have not ended, dead or alive.
+    /// Engines that have not ended, dead or alive. With none, jobs are taken and wait.
     pub engines: u32,
+    /// Queues that an operator paused: their jobs are taken and wait.
+    pub paused_queues: u32,
     /// Jobs that an operator paused.
     pub paused: u32,
     /// Jobs that the library parked.
@@ -157,6 +159,15 @@ impl Queue {
     pub async fn run_of(&self, job: impl Into<JobKey>, request: RequestId) -> Result<Option<Run>> {
         let key = job.into();
         self.reading(move |conn| read::run_of_request(conn, key.resolve(conn)?, request.0)).await
+    }
+
+    /// The text that names the work of this run to everything outside the file: that of
+    /// [`RunContext::idempotency_key`](crate::RunContext::idempotency_key) in its handler, and of
+    /// [`DeliveryContext::idempotency_key`](crate::DeliveryContext::idempotency_key) in its delivery. Ask the
+    /// receiver for it when a delivery is unknown.
+    pub fn idempotency_key(&self, run: &Run) -> String {
+        let prefix = key_prefix(self.database_uuid());
+        idempotency_key(&prefix, run.job_id, run.scheduled_for, run.request_id)
     }
 
     /// The newest misses of a job, newest first: what did not run, and why.
@@ -265,6 +276,7 @@ impl Status {
             undelivered: counts.undelivered,
             delivering: counts.delivering,
             engines: counts.owners,
+            paused_queues: counts.paused_queues,
             paused: counts.paused,
             parked: counts.parked,
             disabled: counts.disabled,

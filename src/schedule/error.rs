@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::time::Timestamp;
+
 /// Why a schedule, or what a row says about one, was refused.
 ///
 /// Each variant names the text that was given; [`Display`](fmt::Display) adds what is allowed there.
@@ -47,6 +49,24 @@ pub enum ScheduleError {
     Macro {
         /// The text as given.
         text: String,
+    },
+    /// A one-shot whose instant has passed.
+    #[error(
+        "{at} is in the past by {late}: a one-shot may be a minute late when it is made, unless that is allowed"
+    )]
+    InThePast {
+        /// The instant.
+        at: Timestamp,
+        /// By how much.
+        late: String,
+    },
+    /// A recurring schedule whose end has come before any occurrence.
+    #[error("schedule {} has no occurrence after {now}: it ends before the first one", Quoted(schedule))]
+    NothingLeft {
+        /// The schedule.
+        schedule: String,
+        /// When it was asked.
+        now: Timestamp,
     },
     /// A cron expression that names no date of any year.
     #[error("cron expression {} can never fire: no year has a day that it names", Quoted(expression))]

@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 
-use chrono::{DateTime, Offset, TimeZone};
+use chrono::{DateTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 
 /// Longer than any clock was ever set at once (24 hours, in Alaska, Manila and Samoa) and than any offset from
@@ -144,8 +144,9 @@ impl Week {
     }
 }
 
-/// What the zone database says; zero at instants that no date can show.
+/// What the zone database says; beyond the dates that can be shown, what it says at the last of them.
 fn database_offset(zone: Tz, utc: i64) -> i32 {
+    let utc = utc.clamp(DateTime::<Utc>::MIN_UTC.timestamp(), DateTime::<Utc>::MAX_UTC.timestamp());
     DateTime::from_timestamp(utc, 0)
         .map_or(0, |utc| zone.offset_from_utc_datetime(&utc.naive_utc()).fix().local_minus_utc())
 }

@@ -266,7 +266,7 @@ fn settle_job(
         None => plan_next(tx, ending, run, &mut job, now)?,
     }
     count(ending, run, &mut job, again.is_some());
-    write_job(tx, run.job_id, ending.outcome, &job, now)?;
+    write_job(tx, ending, run.job_id, &job, now)?;
     park_if_needed(tx, ending, run.job_id, &job, now)?;
     Ok(if job.requests > 0 { job.wake_at } else { job.own_run_at })
 }
@@ -424,9 +424,10 @@ fn count(ending: &Ending<'_>, run: &EndedRun, job: &mut EndingJob, again: bool) 
     }
 }
 
-fn write_job(tx: &Connection, id: JobId, outcome: Outcome, job: &EndingJob, now: Timestamp) -> Result<()> {
+fn write_job(tx: &Connection, ending: &Ending<'_>, id: JobId, job: &EndingJob, now: Timestamp) -> Result<()> {
     let wake_at = if job.requests > 0 { job.wake_at } else { job.own_run_at };
-    let finished = job.scheduled_for.is_none() && job.open_runs == 0;
+    // What waits for a person's decision is not over: it is listed, keeps its unique key and is not pruned.
+    let finished = job.scheduled_for.is_none() && job.open_runs == 0 && !matches!(ending.then, Then::Park(_));
     tx.prepare_cached(UPDATE_JOB)?.execute(named_params! {
         ":id": id,
         ":next_run_at_ms": wake_at,
@@ -439,7 +440,7 @@ fn write_job(tx: &Connection, id: JobId, outcome: Outcome, job: &EndingJob, now:
         ":open_runs": job.open_runs,
         ":running_at_ms": job.running_at,
         ":running_run_id": job.running_run_id,
-        ":outcome": outcome,
+        ":outcome": ending.outcome,
         ":failures_in_a_row": job.failures_in_a_row,
         ":interruptions_in_a_row": job.interruptions_in_a_row,
         ":finished_at_ms": finished.then_some(now),

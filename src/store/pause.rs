@@ -23,6 +23,7 @@ SET paused_at_ms = NULL,
     park_reason = NULL,
     failures_in_a_row = 0,
     interruptions_in_a_row = 0,
+    finished_at_ms = CASE WHEN scheduled_for_ms IS NULL AND open_runs = 0 THEN coalesce(finished_at_ms, :now_ms) END,
     updated_at_ms = :now_ms
 WHERE id = :id";
 
@@ -33,7 +34,8 @@ SET next_run_at_ms = CASE WHEN requests > 0 THEN next_run_at_ms ELSE :next_run_a
     scheduled_for_ms = :scheduled_for_ms,
     attempt = 1,
     failed_attempts = 0,
-    ready = 0
+    ready = 0,
+    finished_at_ms = CASE WHEN :scheduled_for_ms IS NULL AND open_runs = 0 THEN :now_ms END
 WHERE id = :id";
 
 const PAUSE_QUEUE: &str = "
@@ -63,8 +65,8 @@ pub(crate) fn resume(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
         (None, None) => return Ok(()),
     };
     tx.prepare_cached(RESUME)?.execute(named_params! { ":id": id, ":now_ms": now })?;
-    if !job.schedule.is_recurring() || job.attempt > 1 {
-        // A one-shot, or another attempt at an occurrence, is as due as it was.
+    if job.finished_at.is_some() || !job.schedule.is_recurring() || job.attempt > 1 {
+        // A one-shot, or another attempt at an occurrence, is as due as it was; what has ended stays ended.
         return Ok(());
     }
     let calendar = calendar_of(tx, &job.schedule)?;
@@ -74,6 +76,7 @@ pub(crate) fn resume(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
         ":id": id,
         ":next_run_at_ms": plan.next.map(|next| next.run_at),
         ":scheduled_for_ms": plan.next.map(|next| next.scheduled_for),
+        ":now_ms": now,
     })?;
     Ok(())
 }

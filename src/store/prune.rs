@@ -60,11 +60,28 @@ const DROP_LATE: &str = "
 DELETE FROM mainspring_late_results INDEXED BY mainspring_late_results_of_run
 WHERE run_id = :id";
 
+// A job stays while an output of its runs may still be delivered: its policies say how. Two looks, since each of
+// the two indexes of runs by job holds one half of them.
 const JOBS: &str = "
-SELECT id, (finished_at_ms < :since_ms AND open_runs = 0 AND requests = 0 AND name IS NULL) AS old
-FROM mainspring_jobs
-WHERE id > :after
-ORDER BY id
+SELECT j.id AS id, (
+    j.finished_at_ms < :since_ms
+    AND j.open_runs = 0
+    AND j.requests = 0
+    AND j.name IS NULL
+    AND NOT EXISTS (
+        SELECT 1
+        FROM mainspring_runs r
+        JOIN mainspring_completions c ON c.run_id = r.id
+        WHERE r.job_id = j.id AND r.request_id IS NULL AND c.delivery IN ('pending', 'started', 'unknown'))
+    AND NOT EXISTS (
+        SELECT 1
+        FROM mainspring_runs r
+        JOIN mainspring_completions c ON c.run_id = r.id
+        WHERE r.job_id = j.id AND r.request_id IS NOT NULL AND c.delivery IN ('pending', 'started', 'unknown'))
+    ) AS old
+FROM mainspring_jobs j
+WHERE j.id > :after
+ORDER BY j.id
 LIMIT :batch";
 
 const DROP_JOB: &str = "DELETE FROM mainspring_jobs WHERE id = :id";

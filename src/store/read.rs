@@ -197,6 +197,7 @@ SELECT
         WHERE delivery = 'pending' AND delivery_owner_id IS NULL) AS undelivered,
     (SELECT count(*) FROM mainspring_completions WHERE delivery_owner_id IS NOT NULL) AS delivering,
     (SELECT count(*) FROM mainspring_owners WHERE ended_at_ms IS NULL) AS owners,
+    (SELECT count(*) FROM mainspring_queues WHERE paused_at_ms IS NOT NULL) AS paused_queues,
     (SELECT count(*) FROM mainspring_jobs WHERE paused_at_ms IS NOT NULL AND finished_at_ms IS NULL) AS paused,
     (SELECT count(*) FROM mainspring_jobs WHERE parked_at_ms IS NOT NULL AND finished_at_ms IS NULL) AS parked,
     (SELECT count(*) FROM mainspring_jobs WHERE enabled = 0 AND finished_at_ms IS NULL) AS disabled
@@ -221,6 +222,7 @@ pub(crate) struct Counts {
     pub(crate) undelivered: u32,
     pub(crate) delivering: u32,
     pub(crate) owners: u32,
+    pub(crate) paused_queues: u32,
     pub(crate) paused: u32,
     pub(crate) parked: u32,
     pub(crate) disabled: u32,
@@ -241,6 +243,7 @@ pub(crate) fn counts(conn: &Connection, now: Timestamp) -> Result<Counts> {
             undelivered: row.get("undelivered")?,
             delivering: row.get("delivering")?,
             owners: row.get("owners")?,
+            paused_queues: row.get("paused_queues")?,
             paused: row.get("paused")?,
             parked: row.get("parked")?,
             disabled: row.get("disabled")?,

@@ -209,6 +209,7 @@ pub(crate) fn run(row: &Row<'_>) -> Result<Run> {
         scheduled_for: c.read("scheduled_for_ms")?,
         attempt: c.count("attempt")?,
         trigger: c.read("trigger")?,
+        request_id: c.read("request_id")?,
         owner_id: c.read("owner_id")?,
         claimed_at: c.read("claimed_at_ms")?,
         started_at: c.read("started_at_ms")?,

@@ -41,7 +41,7 @@ impl Cron {
     /// A fixed job fires when the clock shows a match for the first time, and once for what a jump leaps over.
     fn count_fixed(&self, zone: Tz, gap: Gap, after: i64, until: i64) -> Option<u64> {
         let mut count = 0;
-        let mut shown = shown_until(zone, after + 1, zone::offset_at(zone, after)) - 1;
+        let mut shown = shown_until(zone, after + 1) - 1;
         for change in zone::changes(zone, after, until).chain([until + 1]) {
             let local = change - 1 + zone::offset_at(zone, change - 1);
             count += self.fields.count(shown, local.max(shown))?;

@@ -10,6 +10,7 @@ use rusqlite::{Connection, named_params};
 
 use self::due::DueJob;
 use super::misses;
+use super::savepoint::Savepoint;
 use crate::error::{Error, Result};
 use crate::exchange::ClaimedRun;
 use crate::job::JobId;
@@ -196,12 +197,13 @@ fn claim_apart(
     if !request.careful {
         return claim_job(tx, job, request, burst, now, claims);
     }
-    tx.prepare_cached("SAVEPOINT claim")?.execute([])?;
+    let savepoint = Savepoint::begin(tx)?;
     let claimed = claim_job(tx, job, request, burst, now, claims);
-    if claimed.is_err() {
-        tx.prepare_cached("ROLLBACK TO claim")?.execute([])?;
+    if claimed.is_ok() {
+        savepoint.keep()?;
+    } else {
+        savepoint.undo()?;
     }
-    tx.prepare_cached("RELEASE claim")?.execute([])?;
     claimed
 }
 
@@ -288,7 +290,16 @@ fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decisi
         }
         _ => position,
     };
-    let plan = plan::at_claim(&position, now);
+    let plan = match plan::at_claim(&position, now) {
+        // By its schedule the time has not come, by its row it has: somebody moved it forward by hand. The
+        // occurrence runs early, and the schedule goes on from it.
+        plan::ClaimPlan { fire: None, next: Some(same), misses }
+            if misses.is_empty() && Some(same.scheduled_for) == position.scheduled_for =>
+        {
+            plan::at_claim(&position, same.run_at)
+        }
+        plan => plan,
+    };
     Ok(Some(Decision {
         fire: plan.fire,
         attempt: 1,
