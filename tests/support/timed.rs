@@ -325,20 +325,30 @@ impl Process {
         this
     }
 
+    pub fn pid(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(self.process.id().try_into().unwrap())
+    }
+
+    /// Sets its clock and does not wait.
+    pub fn tell(&mut self, now: Timestamp) {
+        writeln!(self.stdin, "{}", now.millis()).unwrap();
+    }
+
     /// Sets its clock, and returns once it has done what was due.
     pub fn go(&mut self, now: Timestamp) {
-        writeln!(self.stdin, "{}", now.millis()).unwrap();
+        self.tell(now);
         self.wait();
     }
 
     /// Sets its clock and kills it, wherever it is.
     pub fn go_and_die(mut self, now: Timestamp) {
-        writeln!(self.stdin, "{}", now.millis()).unwrap();
+        self.tell(now);
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    fn wait(&mut self) {
+    /// Until it has done what was due.
+    pub fn wait(&mut self) {
         let mut line = String::new();
         while self.stdout.read_line(&mut line).unwrap() > 0 {
             if line.trim() == "settled" {
