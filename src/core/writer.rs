@@ -58,6 +58,8 @@ pub(super) struct Core {
     /// A claim failed for what a row holds: each job is claimed in a savepoint of its own, so that the one which
     /// cannot be claimed is found and parked.
     careful: bool,
+    /// Somebody else wrote: jobs whose next time they took away are to be looked for, once there is an engine.
+    look_for_unplanned: bool,
     failures: u32,
     liveness: Liveness,
 }
@@ -91,6 +93,7 @@ impl Core {
             stuck: HashMap::new(),
             needs_sync: false,
             careful: false,
+            look_for_unplanned: true,
             failures: 0,
             liveness: Liveness::default(),
         }
@@ -370,7 +373,8 @@ impl Core {
 
     /// What is not a command: other owners' deaths, stops, jobs without a next time.
     fn tend(&mut self, news: bool, now: Timestamp) -> Result<()> {
-        let Self { liveness, shared, generation, conn, synchronous, .. } = self;
+        self.look_for_unplanned |= news;
+        let Self { liveness, shared, generation, conn, synchronous, look_for_unplanned, .. } = self;
         let Some(conn) = conn.as_ref() else { return Err(Error::Closed) };
         if !shared.engines.any() {
             return Ok(());
@@ -380,11 +384,18 @@ impl Core {
             *synchronous = Some(Sync::Normal);
         }
         liveness.tend(shared, generation, conn, news, now)?;
-        if news && replan::has_unplanned(conn)? {
+        if *look_for_unplanned && replan::has_unplanned(conn)? {
+            if *synchronous != Some(Sync::Normal) {
+                set_synchronous(conn, Sync::Normal)?;
+                *synchronous = Some(Sync::Normal);
+            }
             let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
             let planned = replan::replan(&tx, now)?;
             tx.commit()?;
             tracing::info!(jobs = planned, "jobs without a next time were planned anew");
+        } else {
+            // Looked at again until none is left: they are planned a batch at a time.
+            *look_for_unplanned = false;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use new::NewJob;
-pub(crate) use new::{JobSpec, UniqueKey};
+pub(crate) use new::JobSpec;
 pub use options::{Limits, OnDuplicate};
 
 use crate::plan::{Overlap, Position};

@@ -136,6 +136,11 @@ impl CatchUp {
         now.plus(Duration::from_millis(wait_ms))
     }
 
+    /// Whether it is [`all`](Self::all), under which missed occurrences run one after the other.
+    pub fn runs_them_all(&self) -> bool {
+        matches!(self.mode, Mode::All(_))
+    }
+
     fn of(mode: Mode) -> Self {
         Self { mode, ..Self::default() }
     }

@@ -100,6 +100,19 @@ pub enum ScheduleError {
         /// The first local time after the jump.
         resumes_at: String,
     },
+    /// An instant that passed more than a minute ago, given to a schedule that is new.
+    #[error(
+        "schedule \"{schedule}\" names {at}, which has passed (it is {now}): give an instant to come, or `allow_past` \
+         to run it at once"
+    )]
+    Past {
+        /// The schedule as its user wrote it.
+        schedule: String,
+        /// The instant that it names.
+        at: Timestamp,
+        /// What the clock showed.
+        now: Timestamp,
+    },
     /// A zone that is not in the IANA database.
     #[error("unknown time zone {}: give an IANA name such as \"Europe/Berlin\", or \"UTC\"", Quoted(name))]
     TimeZone {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::claim::park;
 use super::misses;
-use super::rows::Columns;
+use super::rows::{Columns, overlap_columns};
 use crate::error::{Error, Result};
 use crate::exchange::Then;
 use crate::job::JobId;
@@ -378,7 +378,10 @@ fn plan_next(
 ) -> Result<()> {
     let waits_for_the_end = (job.schedule.kind() == ScheduleKind::AfterEach) && job.scheduled_for.is_none();
     let overdue = job.own_run_at.is_some_and(|at| at <= now);
-    if !job.schedule.is_recurring() || job.open_runs > 0 || !(overdue || waits_for_the_end) {
+    // Where several may run, an occurrence waits for the end of one only while as many run as may.
+    let was_full = job.open_runs.saturating_add(1) >= overlap_columns(job.overlap).1;
+    let waited = overdue && was_full;
+    if !job.schedule.is_recurring() || !(waited || waits_for_the_end && job.open_runs == 0) {
         return Ok(());
     }
     let policies = Policies::from_json(&job.policies).unwrap_or_default();
@@ -400,7 +403,11 @@ fn plan_next(
         if owner_died { plan::at_interruption(&position, now) } else { plan::at_completion(&position, now) };
     misses::record(tx, run.job_id, &plan.misses, now)?;
     job.scheduled_for = plan.next.map(|next| next.scheduled_for);
-    job.own_run_at = plan.next.map(|next| next.run_at);
+    job.own_run_at = plan.next.map(|next| {
+        // What waited for this end has its turn now: the claim tells by this time that it was not missed.
+        let queued = !owner_died && next.run_at <= now;
+        if queued { now } else { next.run_at }
+    });
     (job.attempt, job.failed_attempts) = (1, 0);
     Ok(())
 }

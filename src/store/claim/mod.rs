@@ -5,6 +5,7 @@ mod pick;
 mod request;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use rusqlite::{Connection, named_params};
 
@@ -289,7 +290,9 @@ fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decisi
     let Some(scheduled_for) = job.scheduled_for else { return Ok(None) };
     let calendar = super::insert::calendar_of(tx, &job.schedule)?;
     let position = job.position(calendar.as_ref());
-    let following = plan::following(&position, scheduled_for);
+    let settled =
+        if job.attempt > 1 { misses::settled_until(tx, job.id, scheduled_for)? } else { scheduled_for };
+    let following = plan::following(&position, settled);
     if job.attempt > 1 && job.expires_at.is_some_and(|expiry| expiry <= now) {
         // Another attempt is a start, too. The occurrence has been run, so that it is no miss.
         return Ok(Some(Decision {
@@ -318,6 +321,11 @@ fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decisi
             plan::Position { scheduled_for: Some(next.scheduled_for), ..position }
         }
         _ => position,
+    };
+    let queued = CatchUp::latest().within(Duration::MAX);
+    let position = match job.was_queued(now) {
+        true => plan::Position { catch_up: &queued, ..position },
+        false => position,
     };
     let plan = match plan::at_claim(&position, now) {
         // By its schedule the time has not come, by its row it has: somebody moved it forward by hand. The
