@@ -31,9 +31,12 @@ const DROP_REQUESTS: &str = "
 DELETE FROM mainspring_requests INDEXED BY mainspring_requests_of_job
 WHERE job_id = :id";
 
+// The schedule ends with this revision: a run that was claimed before it plans nothing more.
 const FINISH: &str = "
 UPDATE mainspring_jobs
-SET next_run_at_ms = NULL,
+SET revision = revision + 1,
+    schedule_revision = revision + 1,
+    next_run_at_ms = NULL,
     planned_run_at_ms = NULL,
     scheduled_for_ms = NULL,
     requests = 0,

@@ -44,7 +44,9 @@ const END_RUN: &str = "
 UPDATE mainspring_runs
 SET started_at_ms = coalesce(:started_at_ms, started_at_ms), ended_at_ms = :now_ms
 WHERE id = :run_id AND ended_at_ms IS NULL
-RETURNING id, job_id, job_revision, queue, scheduled_for_ms, attempt, trigger, request_id";
+RETURNING
+    id, job_id, job_revision, queue, scheduled_for_ms, attempt, trigger, request_id,
+    cancel_requested_at_ms IS NOT NULL AS cancelled";
 
 const COMPLETE: &str = "
 INSERT INTO mainspring_completions (
@@ -105,6 +107,8 @@ struct EndedRun {
     attempt: u32,
     trigger: plan::Trigger,
     request_id: Option<RequestId>,
+    /// Somebody asked for it to stop, whether its handler has heard of it or not.
+    cancelled: bool,
 }
 
 /// The part of a job that the end of its run changes.
@@ -163,6 +167,7 @@ fn read_run(row: &Row<'_>) -> Result<EndedRun> {
         attempt: c.count("attempt")?,
         trigger: c.read("trigger")?,
         request_id: c.read("request_id")?,
+        cancelled: c.read("cancelled")?,
     })
 }
 
@@ -251,7 +256,9 @@ fn settle_job(
         Then::Again(at) => Some((*at, 0)),
         Then::Finish | Then::Park(_) => None,
     };
-    let again = again.filter(|(at, _)| may_try_again(run, &job, *at));
+    // A handler may fail by itself just as it is cancelled. Only a person who releases a run decides anew.
+    let cancelled = run.cancelled && ending.error_class != Some(ErrorClass::Released);
+    let again = again.filter(|(at, _)| !cancelled && may_try_again(run, &job, *at));
     match again {
         Some((at, counted)) if run.request_id.is_some() || run.trigger == plan::Trigger::Backfill => {
             request_again(tx, ending, run, &mut job, at, counted, now)?;
@@ -376,7 +383,10 @@ fn plan_next(
     job: &mut EndingJob,
     now: Timestamp,
 ) -> Result<()> {
-    let waits_for_the_end = (job.schedule.kind() == ScheduleKind::AfterEach) && job.scheduled_for.is_none();
+    // Without a next time since it is to be counted from here, and not since somebody has cancelled the job.
+    let waits_for_the_end = job.schedule.kind() == ScheduleKind::AfterEach
+        && job.scheduled_for.is_none()
+        && job.schedule_revision <= run.job_revision;
     let overdue = job.own_run_at.is_some_and(|at| at <= now);
     // Where several may run, an occurrence waits for the end of one only while as many run as may.
     let was_full = job.open_runs.saturating_add(1) >= overlap_columns(job.overlap).1;

@@ -276,6 +276,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
               ON run.job_id = miss.job_id
              AND run.scheduled_for_ms BETWEEN miss.from_ms AND miss.to_ms
              AND run.request_id IS NULL
+             AND run.trigger <> 'backfill'
             WHERE miss.reason <> 'coalesced'
               AND run.trigger <> 'backfill'
             LIMIT 20",
