@@ -87,13 +87,13 @@ const TOLERANCE: Duration = Duration::from_secs(60);
 impl Liveness {
     /// A clock that was set back would leave jobs waiting until the old time comes round.
     fn follow_the_clock(&mut self, conn: &Connection, now: Timestamp) -> Result<()> {
-        let was_set_back = match self.clock_showed.replace(now) {
-            Some(before) => now.plus(TOLERANCE) < before,
+        let set_back_by = match self.clock_showed.replace(now) {
+            Some(before) => Some(before.since(now)).filter(|by| *by > TOLERANCE),
             None => set_back::claims_lie_ahead(conn, now)?,
         };
-        if was_set_back {
+        if let Some(by) = set_back_by {
             let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
-            let jobs = set_back::set_back(&tx, now)?;
+            let jobs = set_back::set_back(&tx, by, now)?;
             tx.commit()?;
             tracing::warn!(jobs, %now, "the clock was set back: jobs whose times it had run ahead of are planned anew");
         }

@@ -1,5 +1,7 @@
 //! Set back: a clock that was wrong and is right again must not leave jobs waiting for the wrong time to come.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::insert::calendar_of;
@@ -7,7 +9,7 @@ use super::rows::{Columns, job, job_columns};
 use crate::error::Result;
 use crate::job::{Job, JobId};
 use crate::plan::{self, Miss};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, millis_of};
 
 /// Runs that were claimed later than this after now tell that the clock was set back, in milliseconds.
 const AHEAD_MS: i64 = 60_000;
@@ -60,16 +62,61 @@ SET schedule_activated_at_ms = min(schedule_activated_at_ms, :now_ms),
     ready = 0
 WHERE id = :id";
 
-/// Whether the newest claim lies ahead of the clock: the clock was set back while nobody looked.
-pub(crate) fn claims_lie_ahead(conn: &Connection, now: Timestamp) -> Result<bool> {
+// Waits that began by the wrong clock end as much earlier as it was ahead: those of another attempt, of a run that was
+// asked for, of a caught-up run that was put off. A job that was due when it was made is due still. The instant that a
+// schedule or a caller named stays.
+macro_rules! shift_waits {
+    ($ready:literal) => {
+        concat!(
+            "UPDATE mainspring_jobs
+SET at_ms = CASE WHEN schedule_kind = 'at' AND attempt = 1 AND requests = 0 THEN :now_ms ELSE at_ms END,
+    scheduled_for_ms = CASE
+        WHEN schedule_kind = 'at' AND attempt = 1 AND requests = 0 THEN :now_ms
+        ELSE scheduled_for_ms
+    END,
+    next_run_at_ms = max(:now_ms, next_run_at_ms - :by_ms),
+    ready = 0
+WHERE ready = ",
+            $ready,
+            " AND claimable = 1
+    AND next_run_at_ms > :now_ms
+    AND (
+        attempt > 1
+        OR requests > 0
+        OR schedule_kind <> 'at' AND scheduled_for_ms <= :now_ms
+        OR schedule_kind = 'at' AND name IS NULL AND at_ms <= created_at_ms AND created_at_ms > :now_ms
+    )"
+        )
+    };
+}
+
+const SHIFT_WAITING: &str = shift_waits!("0");
+const SHIFT_READY: &str = shift_waits!("1");
+
+const SHIFT_REQUESTS: &str = "
+UPDATE mainspring_requests
+SET run_at_ms = max(:now_ms, run_at_ms - :by_ms)
+WHERE run_at_ms > :now_ms";
+
+const SHIFT_DELIVERIES: &str = "
+UPDATE mainspring_completions
+SET next_delivery_at_ms = max(:now_ms, next_delivery_at_ms - :by_ms)
+WHERE delivery = 'pending' AND next_delivery_at_ms > :now_ms";
+
+/// How far the newest claim lies ahead of the clock, if so far that the clock was set back while nobody looked.
+pub(crate) fn claims_lie_ahead(conn: &Connection, now: Timestamp) -> Result<Option<Duration>> {
     let newest: Option<Timestamp> =
         conn.prepare_cached(NEWEST_CLAIM)?.query_row([], |row| row.get("claimed_at_ms")).optional()?;
-    Ok(newest.is_some_and(|at| at.millis() > now.millis().saturating_add(AHEAD_MS)))
+    Ok(newest.map(|at| at.since(now)).filter(|by| millis_of(*by) > AHEAD_MS))
 }
 
 /// Plans recurring jobs anew whose next occurrence lies ahead: occurrences that come again and have no run are ahead
-/// again; those that have a run get no second one.
-pub(crate) fn set_back(tx: &Connection, now: Timestamp) -> Result<usize> {
+/// again; those that have a run get no second one. What waits for a time that the wrong clock had counted out, `by`
+/// ahead, waits that much less.
+pub(crate) fn set_back(tx: &Connection, by: Duration, now: Timestamp) -> Result<usize> {
+    for shift in [SHIFT_WAITING, SHIFT_READY, SHIFT_REQUESTS, SHIFT_DELIVERIES] {
+        tx.prepare_cached(shift)?.execute(named_params! { ":by_ms": millis_of(by), ":now_ms": now })?;
+    }
     let mut found = Vec::new();
     {
         let mut statement = tx.prepare_cached(RAN_AHEAD)?;

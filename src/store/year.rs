@@ -231,8 +231,9 @@ impl World {
         match self.random.u32(..4_000) {
             0..8 => self.crash(),
             8..11 => {
-                self.offset -= self.random.i64(61_000..3 * HOUR as i64 * 1_000);
-                set_back::set_back(&self.conn, self.now()).unwrap();
+                let by = self.random.i64(61_000..3 * HOUR as i64 * 1_000);
+                self.offset -= by;
+                set_back::set_back(&self.conn, Duration::from_millis(by as u64), self.now()).unwrap();
             }
             11..13 => self.offset += self.random.i64(1_000..9 * HOUR as i64 * 1_000),
             13..17 => {

@@ -1,6 +1,7 @@
 //! What the tests of time share: a queue on a clock that moves by hand, an engine whose handler keeps a diary, and
 //! processes of the same kind that can be killed or frozen.
 #![allow(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
