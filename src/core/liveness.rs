@@ -28,7 +28,8 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    fn is_due(&self) -> bool {
+    /// Whether it is time to look at what no command and no other process tells.
+    pub(super) fn is_due(&self) -> bool {
         self.looked_at.is_none_or(|at| at.elapsed() >= LOOK_AT_OWNERS)
     }
 

@@ -373,8 +373,10 @@ impl Core {
             set_synchronous(conn, Sync::Normal)?;
             *synchronous = Some(Sync::Normal);
         }
+        // A look in between, too: news that came while no engine was attached are no news to the next one.
+        let look = news || liveness.is_due();
         liveness.tend(shared, generation, conn, news, now)?;
-        if news && replan::has_unplanned(conn)? {
+        if look && replan::has_unplanned(conn)? {
             let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
             let planned = replan::replan(&tx, now)?;
             tx.commit()?;
