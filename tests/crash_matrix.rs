@@ -14,16 +14,14 @@
 
 mod children;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use children::app::{self, Report};
+use children::app;
 use children::child::{self, Child};
 use children::ledger::Ledger;
 use children::rows::{assert_sound, attempts, settled};
 use mainspring::crash::{CrashPoint, VARIABLE};
-use mainspring::testing::ManualClock;
 use mainspring::{
     Clock, Delivery, ErrorClass, Job, JobId, NewJob, OnInterrupt, OnUnknownDelivery, Outcome, Queue,
     Schedule, SystemClock, Timestamp,
@@ -180,9 +178,9 @@ fn run(case: Case) {
         // The second start finds nothing left to do.
         for _ in 0..2 {
             let queue = app::open(dir.path());
-            let engine = app::engine(&queue).build().unwrap().start().await.unwrap();
+            let engine = app::start(&queue).await;
             settled(&queue, 1).await;
-            engine.shutdown(Duration::ZERO).await.unwrap();
+            app::stop(engine).await;
             check(&queue, dir.path(), job, case, promised).await;
         }
     });
@@ -191,9 +189,9 @@ fn run(case: Case) {
 /// Declares the job as a program does that is about to be killed.
 fn declare(dir: &std::path::Path, case: Case) -> JobId {
     let now = SystemClock.now();
-    let before = ManualClock::at(now.minus(Duration::from_secs(1)));
-    let queue = Queue::open_on_clock(&app::options(dir), Arc::new(before)).unwrap().blocking();
-    let job = NewJob::new(Report { label: LABEL.to_owned(), does: app::Does::Return })
+    let (queue, _clock) = app::open_on_clock(dir, now.minus(Duration::from_secs(1)));
+    let queue = queue.blocking();
+    let job = NewJob::new(app::report(LABEL))
         .on_interrupt(case.on_interrupt)
         .on_unknown_delivery(case.on_unknown_delivery);
     match case.shape {
@@ -268,9 +266,6 @@ fn the_policies_of_a_job_that_names_none_are_those_of_the_design() {
 #[ignore = "the main function of a child"]
 fn child() {
     child::main(&[("engine", |dir| {
-        child::forever(async {
-            let queue = app::open(dir);
-            app::engine(&queue).build().unwrap().start().await.unwrap()
-        });
+        child::forever(async { app::start(&app::open(dir)).await });
     })]);
 }

@@ -10,77 +10,25 @@
 
 mod children;
 
-use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use children::app::{self, Does, Report, does, open, work};
+use children::app::{self, App, Does, Report, does, open, report, stop, work};
 use children::child::{self, Child};
 use children::ledger::{Deed, Ledger};
 use children::rows::{assert_sound, attempts, edit, runs, settled, value};
 use children::{eventually, until};
 use mainspring::crash::{CrashPoint, VARIABLE};
 use mainspring::plan::Trigger;
-use mainspring::testing::ManualClock;
 use mainspring::{
-    Backoff, Clock, Delivery, EngineHandle, ErrorClass, JobId, ListFilter, NewJob, OnInterrupt, Outcome,
-    Prune, Queue, Schedule, SystemClock, Timestamp,
+    Backoff, Clock, Delivery, ErrorClass, JobId, ListFilter, NewJob, OnInterrupt, Outcome, Prune, Schedule,
+    SystemClock,
 };
 use nix::sys::signal::Signal;
-use tempfile::TempDir;
 
 const INTERRUPTED: Option<(Outcome, Delivery)> = Some((Outcome::Interrupted, Delivery::NotRequested));
 const SUCCEEDED: Option<(Outcome, Delivery)> = Some((Outcome::Succeeded, Delivery::NotRequested));
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// A folder with an application in it.
-struct App {
-    dir: TempDir,
-    queue: Queue,
-    ledger: Ledger,
-}
-
-impl App {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (queue, ledger) = (open(dir.path()), Ledger::in_dir(dir.path()));
-        Self { dir, queue, ledger }
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// The name of a file that a handler waits for.
-    fn gate(&self) -> std::path::PathBuf {
-        self.path().join("gate")
-    }
-
-    fn open_gate(&self) {
-        fs::write(self.gate(), "").unwrap();
-    }
-
-    /// An engine in a process of its own.
-    fn child(&self) -> Child {
-        Child::start("engine", self.path())
-    }
-
-    /// An engine in this process.
-    async fn engine(&self) -> EngineHandle {
-        app::engine(&self.queue).build().unwrap().start().await.unwrap()
-    }
-
-    /// The same file with a clock of its own.
-    fn on_clock(&self, now: Timestamp) -> (Queue, ManualClock) {
-        let clock = ManualClock::at(now);
-        (Queue::open_on_clock(&app::options(self.path()), Arc::new(clock.clone())).unwrap(), clock)
-    }
-}
-
-async fn stop(engine: EngineHandle) {
-    engine.shutdown(Duration::ZERO).await.unwrap();
-}
 
 fn engine_in_a_child(dir: &Path) {
     child::forever(async {
@@ -111,9 +59,9 @@ async fn a_job_that_ends_its_process_is_parked_after_three_interruptions_whateve
     let killer = app.queue.enqueue(killer).await.unwrap().id();
     let other = app.queue.enqueue(work("other")).await.unwrap().id();
     for _ in 0..3 {
-        assert_eq!(app.child().ended(), Ok(Signal::SIGABRT));
+        assert_eq!(app.child("engine").ended(), Ok(Signal::SIGABRT));
     }
-    let child = app.child();
+    let child = app.child("engine");
     settled(&app.queue, 1).await;
     child.kill();
 
@@ -126,7 +74,7 @@ async fn a_job_that_ends_its_process_is_parked_after_three_interruptions_whateve
 
     // A person who has looked lets it go on; it is the fourth attempt, and counts from one.
     app.queue.resume(killer).await.unwrap();
-    assert_eq!(app.child().ended(), Ok(Signal::SIGABRT));
+    assert_eq!(app.child("engine").ended(), Ok(Signal::SIGABRT));
     // Whoever serves another queue settles its run and does not claim it.
     let engine = app::engine(&app.queue).queue("another", 1).build().unwrap().start().await.unwrap();
     eventually("the fourth interruption is settled", || async {
@@ -145,7 +93,7 @@ async fn an_interrupted_run_says_when_it_began_when_it_was_found_and_why_it_ende
     let app = App::new();
     let job = NewJob::new(does("long", Does::WaitFor(app.gate()))).on_interrupt(OnInterrupt::AssumeRan);
     let job = app.queue.enqueue(job).await.unwrap().id();
-    let child = app.child();
+    let child = app.child("engine");
     let began = app.ledger.wait(Deed::Began, "long");
     let killed_at = child.kill();
     let engine = app.engine().await;
@@ -169,7 +117,7 @@ async fn what_waited_for_a_free_worker_when_the_process_died_was_not_interrupted
     app.queue.enqueue(does("running", Does::WaitFor(app.gate()))).await.unwrap();
     let waiting: Vec<_> = (0..5).map(|no| work(format!("waiting {no}"))).collect();
     let waiting = app.queue.enqueue_many(waiting).await.unwrap();
-    let child = app.child();
+    let child = app.child("engine");
     app.ledger.wait(Deed::Began, "running");
     child.kill();
     app.open_gate();
@@ -240,7 +188,7 @@ async fn an_attempt_that_waits_keeps_its_time_over_a_restart_and_comes_at_once_w
         let backoff = Backoff::fixed(Duration::from_secs(300));
         let job = NewJob::new(does("failing", Does::Fail)).max_attempts(2).backoff(backoff);
         let job = app.queue.enqueue(job).await.unwrap().id();
-        let child = app.child();
+        let child = app.child("engine");
         let retry_at = eventually("the first attempt has failed", || async {
             let job = app.queue.get(job).await.unwrap();
             job.next_run_at.filter(|_| job.attempt == 2)
@@ -249,7 +197,7 @@ async fn an_attempt_that_waits_keeps_its_time_over_a_restart_and_comes_at_once_w
         child.kill();
 
         let (queue, clock) = app.on_clock(retry_at.minus(Duration::from_secs(300)).plus(restarted_after));
-        let engine = app::engine(&queue).build().unwrap().start().await.unwrap();
+        let engine = app::start(&queue).await;
         settled(&queue, 1).await;
         assert_eq!(runs(&queue, job).await.len(), if runs_at_once { 2 } else { 1 });
         clock.advance(Duration::from_secs(1));
@@ -267,7 +215,7 @@ async fn a_process_that_starts_leaves_the_runs_of_a_living_one_alone_until_it_di
     // D3.6: the second process cleared the markers of the first at its start, and ran its job beside it.
     let app = App::new();
     let job = app.queue.enqueue(does("long", Does::WaitFor(app.gate()))).await.unwrap().id();
-    let child = app.child();
+    let child = app.child("engine");
     app.ledger.wait(Deed::Began, "long");
 
     let engine = app.engine().await;
@@ -293,7 +241,7 @@ async fn a_dead_owner_whose_process_id_somebody_else_has_now_is_dead() {
     // D3.7: the marker named a process id; after a reboot another program had it, and the job never ran again.
     let app = App::new();
     let job = app.queue.enqueue(does("long", Does::WaitFor(app.gate()))).await.unwrap().id();
-    let child = app.child();
+    let child = app.child("engine");
     app.ledger.wait(Deed::Began, "long");
     let id = child.id();
     child.kill();
@@ -313,11 +261,11 @@ async fn a_clock_that_was_set_back_hides_no_dead_owner() {
     let app = App::new();
     let job = NewJob::new(does("long", Does::WaitFor(app.gate()))).on_interrupt(OnInterrupt::AssumeRan);
     let job = app.queue.enqueue(job).await.unwrap().id();
-    let child = app.child();
+    let child = app.child("engine");
     app.ledger.wait(Deed::Began, "long");
     child.kill();
     let (queue, _clock) = app.on_clock(SystemClock.now().minus(3 * HOUR));
-    let engine = app::engine(&queue).build().unwrap().start().await.unwrap();
+    let engine = app::start(&queue).await;
     settled(&queue, 1).await;
     assert_eq!(attempts(&queue, job).await, [(1, INTERRUPTED)]);
     stop(engine).await;
@@ -329,7 +277,7 @@ async fn a_run_whose_job_is_removed_is_asked_to_stop_and_keeps_its_row() {
     // D3.9
     let app = App::new();
     let job = app.queue.enqueue(does("long", Does::WaitForOrStop(app.gate()))).await.unwrap().id();
-    let child = app.child();
+    let child = app.child("engine");
     app.ledger.wait(Deed::Began, "long");
     let removed = app.queue.remove(job).await.unwrap();
     assert_eq!(removed.stopped.len(), 1);
@@ -346,7 +294,7 @@ async fn a_run_whose_job_was_removed_and_whose_process_died_is_settled_all_the_s
     // D3.9, with a crash on top.
     let app = App::new();
     let job = app.queue.enqueue(does("long", Does::WaitFor(app.gate()))).await.unwrap().id();
-    let child = app.child();
+    let child = app.child("engine");
     app.ledger.wait(Deed::Began, "long");
     app.queue.blocking().remove(job).unwrap();
     child.kill();
@@ -364,7 +312,7 @@ async fn a_job_that_was_removed_and_declared_again_does_not_get_the_outcome_of_i
     let app = App::new();
     let hourly = || Schedule::every(HOUR).unwrap();
     let old = work_at_once(&app, "hourly", hourly()).await;
-    let child = app.child();
+    let child = app.child("engine");
     app.ledger.wait(Deed::Began, "hourly");
     app.queue.blocking().remove("hourly").unwrap();
     let new = app.queue.schedule("hourly", hourly(), work("new")).await.unwrap().id();
@@ -402,7 +350,7 @@ async fn a_schedule_that_was_changed_during_a_run_survives_the_end_of_the_run() 
             let now = SystemClock.now();
             let hourly = Schedule::every(HOUR).unwrap().anchored_at(now);
             let job = work_at_once(&app, "hourly", hourly.clone()).await;
-            let child = app.child();
+            let child = app.child("engine");
             app.ledger.wait(Deed::Began, "hourly");
             let does = does("hourly", Does::Return);
             let declare = |schedule| {
@@ -446,7 +394,7 @@ async fn a_schedule_that_was_changed_during_a_run_survives_the_end_of_the_run() 
 async fn what_comes_after_the_run_was_taken_away_is_kept_as_late_and_is_not_delivered() {
     // D6.2: work that had timed out came back, and its message went out beside that of the next attempt.
     let app = App::new();
-    let report = Report { label: "late".to_owned(), does: Does::BlockUntil(app.gate()) };
+    let report = Report { does: Does::BlockUntil(app.gate()), ..report("late") };
     let short = Duration::from_millis(50);
     let job = NewJob::new(report).timeout(short).grace(short).max_attempts(1);
     let job = app.queue.enqueue(job).await.unwrap().id();
@@ -460,8 +408,9 @@ async fn what_comes_after_the_run_was_taken_away_is_kept_as_late_and_is_not_deli
     app.open_gate();
     let late = "SELECT count(*) FROM mainspring_late_results";
     until("the late result", || (value::<i64>(app.path(), late) == 1).then_some(()));
-    let output: String = value(app.path(), "SELECT outcome || ' ' || output FROM mainspring_late_results");
-    assert_eq!(output, "succeeded \"late\"");
+    let output: String =
+        value(app.path(), "SELECT outcome || ' ' || (output ->> 'label') FROM mainspring_late_results");
+    assert_eq!(output, "succeeded late");
     settled(&app.queue, 1).await;
     assert_eq!(attempts(&app.queue, job).await, [(1, timed_out)], "the outcome is what it was");
     assert_eq!(app.ledger.calls("late"), (1, 0));

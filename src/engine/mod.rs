@@ -34,6 +34,8 @@ pub use handler::Handler;
 pub use health::{EngineHealth, EngineState, Stalled};
 pub use receipt::{DeliveryError, Receipt};
 pub use shutdown::ShutdownReport;
+#[cfg(feature = "testing")]
+pub use watchdog::WatchLimits;
 
 use crate::core;
 use crate::error::{Error, Result};

@@ -65,10 +65,8 @@ WHERE id = :id";
 // Waits that began by the wrong clock end as much earlier as it was ahead: those of another attempt, of a run that was
 // asked for, of a caught-up run that was put off. A job that was due when it was made is due still. The instant that a
 // schedule or a caller named stays.
-macro_rules! shift_waits {
-    ($ready:literal) => {
-        concat!(
-            "UPDATE mainspring_jobs
+const SHIFT_WAITING: &str = "
+UPDATE mainspring_jobs
 SET at_ms = CASE WHEN schedule_kind = 'at' AND attempt = 1 AND requests = 0 THEN :now_ms ELSE at_ms END,
     scheduled_for_ms = CASE
         WHEN schedule_kind = 'at' AND attempt = 1 AND requests = 0 THEN :now_ms
@@ -76,22 +74,32 @@ SET at_ms = CASE WHEN schedule_kind = 'at' AND attempt = 1 AND requests = 0 THEN
     END,
     next_run_at_ms = max(:now_ms, next_run_at_ms - :by_ms),
     ready = 0
-WHERE ready = ",
-            $ready,
-            " AND claimable = 1
+WHERE ready = 0 AND claimable = 1
     AND next_run_at_ms > :now_ms
     AND (
         attempt > 1
         OR requests > 0
         OR schedule_kind <> 'at' AND scheduled_for_ms <= :now_ms
         OR schedule_kind = 'at' AND name IS NULL AND at_ms <= created_at_ms AND created_at_ms > :now_ms
-    )"
-        )
-    };
-}
+    )";
 
-const SHIFT_WAITING: &str = shift_waits!("0");
-const SHIFT_READY: &str = shift_waits!("1");
+const SHIFT_READY: &str = "
+UPDATE mainspring_jobs
+SET at_ms = CASE WHEN schedule_kind = 'at' AND attempt = 1 AND requests = 0 THEN :now_ms ELSE at_ms END,
+    scheduled_for_ms = CASE
+        WHEN schedule_kind = 'at' AND attempt = 1 AND requests = 0 THEN :now_ms
+        ELSE scheduled_for_ms
+    END,
+    next_run_at_ms = max(:now_ms, next_run_at_ms - :by_ms),
+    ready = 0
+WHERE ready = 1 AND claimable = 1
+    AND next_run_at_ms > :now_ms
+    AND (
+        attempt > 1
+        OR requests > 0
+        OR schedule_kind <> 'at' AND scheduled_for_ms <= :now_ms
+        OR schedule_kind = 'at' AND name IS NULL AND at_ms <= created_at_ms AND created_at_ms > :now_ms
+    )";
 
 const SHIFT_REQUESTS: &str = "
 UPDATE mainspring_requests
@@ -99,9 +107,10 @@ SET run_at_ms = max(:now_ms, run_at_ms - :by_ms)
 WHERE run_at_ms > :now_ms";
 
 const SHIFT_DELIVERIES: &str = "
-UPDATE mainspring_completions
+UPDATE mainspring_completions INDEXED BY mainspring_completions_pending
 SET next_delivery_at_ms = max(:now_ms, next_delivery_at_ms - :by_ms)
-WHERE delivery = 'pending' AND next_delivery_at_ms > :now_ms";
+WHERE delivery = 'pending' AND next_delivery_at_ms > :now_ms
+    AND delivery_owner_id IS NULL";
 
 /// How far the newest claim lies ahead of the clock, if so far that the clock was set back while nobody looked.
 pub(crate) fn claims_lie_ahead(conn: &Connection, now: Timestamp) -> Result<Option<Duration>> {
