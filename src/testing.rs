@@ -14,6 +14,8 @@ use crate::store::OpenOptions;
 use crate::time::{Clock, Timestamp};
 use crate::{Engine, ListFilter};
 
+pub use crate::engine::WatchLimits;
+
 /// A clock that stands still until it is moved. Clones are the same clock.
 ///
 /// It is the wall clock of the queue: occurrences and waits between attempts follow it. Timeouts of handlers run on

@@ -38,6 +38,7 @@ pub struct EngineBuilder {
     queues: Vec<QueueSpec>,
     deliveries: u32,
     patience: Duration,
+    limits: WatchLimits,
 }
 
 impl EngineBuilder {
@@ -48,6 +49,7 @@ impl EngineBuilder {
             queues: Vec::new(),
             deliveries: DEFAULT_DELIVERIES,
             patience: DEFAULT_PATIENCE,
+            limits: WatchLimits::default(),
         }
     }
 
@@ -96,6 +98,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Sets when silence counts as a stall, for tests that cannot wait a minute for one.
+    #[cfg(feature = "testing")]
+    pub fn watchdog(mut self, limits: WatchLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Checks what was given.
     ///
     /// # Errors
@@ -104,7 +113,7 @@ impl EngineBuilder {
     pub fn build(self) -> Result<Engine> {
         let limits = self.queue.core().limits();
         let plan = plan(self.handlers, self.queues, self.deliveries, self.patience, &limits)?;
-        Ok(Engine { queue: self.queue, plan })
+        Ok(Engine { queue: self.queue, plan: Plan { limits: self.limits, ..plan } })
     }
 }
 

@@ -34,6 +34,8 @@ pub use handler::Handler;
 pub use health::{EngineHealth, EngineState, Stalled};
 pub use receipt::{DeliveryError, Receipt};
 pub use shutdown::ShutdownReport;
+#[cfg(feature = "testing")]
+pub use watchdog::WatchLimits;
 
 use crate::core;
 use crate::error::{Error, Result};
@@ -75,7 +77,8 @@ impl Engine {
         handle.shutdown(patience).await.map(drop)
     }
 
-    /// Starts to run jobs; resolves once what a dead engine left is recovered and claims have begun.
+    /// Starts to run jobs; resolves once this engine is on record as an owner. From then on it recovers what dead
+    /// engines left, and claims.
     ///
     /// # Errors
     /// Those of the database, and [`Error::Io`] for the owner's lock file.

@@ -17,16 +17,17 @@ static REPLACING: Mutex<()> = Mutex::new(());
 
 /// When silence becomes a stall.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct WatchLimits {
-    /// How often the watchdog looks.
-    pub(super) check_every: Duration,
+#[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "only tests set it"))]
+pub struct WatchLimits {
+    /// How often the watchdog looks. Defaults to half a second.
+    pub check_every: Duration,
     /// After this silence `health()` calls the writer stalled. Longer than SQLite's busy timeout: a writer that
-    /// waits for another process's transaction is slow and not stuck.
-    pub(super) writer_slow: Duration,
-    /// After this silence a new writer takes over.
-    pub(super) writer_stuck: Duration,
-    /// After this silence the runtime counts as blocked.
-    pub(super) runtime: Duration,
+    /// waits for another process's transaction is slow and not stuck. Defaults to 20 seconds.
+    pub writer_slow: Duration,
+    /// After this silence a new writer takes over. Defaults to 60 seconds.
+    pub writer_stuck: Duration,
+    /// After this silence the runtime counts as blocked. Defaults to 2 seconds.
+    pub runtime: Duration,
 }
 
 impl Default for WatchLimits {

@@ -36,6 +36,7 @@ pub struct NewJob<A> {
     on_unknown_delivery: Option<OnUnknownDelivery>,
     overlap: Overlap,
     enabled: bool,
+    allow_past: bool,
     policies: Policies,
 }
 
@@ -84,6 +85,7 @@ impl<A: JobArgs> NewJob<A> {
             on_unknown_delivery: None,
             overlap: Overlap::default(),
             enabled: true,
+            allow_past: false,
             policies: Policies::default(),
         }
     }
@@ -219,6 +221,13 @@ impl<A: JobArgs> NewJob<A> {
         self
     }
 
+    /// Takes a schedule whose one instant passed more than a minute ago: it runs at once. Defaults to refusing it, since
+    /// such an instant is more often a mistake than a wish. [`at`](Self::at) on a job that is enqueued needs no leave.
+    pub fn allow_past(mut self) -> Self {
+        self.allow_past = true;
+        self
+    }
+
     /// What the store writes for one that runs once.
     pub(crate) fn into_spec(self, limits: &Limits, now: Timestamp) -> Result<JobSpec> {
         let at = self.when.resolve(now);
@@ -290,6 +299,7 @@ impl<A: JobArgs> NewJob<A> {
             on_unknown_delivery: self.on_unknown_delivery.unwrap_or(on_unknown),
             overlap: self.overlap,
             enabled: self.enabled,
+            allow_past: self.allow_past,
             policies: self.policies.to_json(),
         })
     }
@@ -310,5 +320,7 @@ pub(crate) struct JobSpec {
     pub(crate) on_unknown_delivery: OnUnknownDelivery,
     pub(crate) overlap: Overlap,
     pub(crate) enabled: bool,
+    /// Whether a schedule of one instant may name one that has passed.
+    pub(crate) allow_past: bool,
     pub(crate) policies: String,
 }

@@ -75,7 +75,9 @@ impl Queue {
     /// effect at once and has no past; what an operator paused stays paused.
     ///
     /// # Errors
-    /// [`Error::NameHasOtherKind`](crate::Error::NameHasOtherKind) if the name is taken by another kind.
+    /// [`Error::NameHasOtherKind`](crate::Error::NameHasOtherKind) if the name is taken by another kind;
+    /// [`ScheduleError::Past`](crate::ScheduleError::Past) for a new schedule of one instant that passed more than a minute
+    /// ago, unless [`NewJob::allow_past`] says otherwise.
     pub async fn schedule<A: JobArgs>(
         &self,
         name: &str,

@@ -20,8 +20,7 @@ WHERE id = :run_id AND ended_at_ms IS NULL AND cancel_requested_at_ms IS NULL";
 const OPEN_RUNS: &str = "
 SELECT id
 FROM mainspring_runs INDEXED BY mainspring_runs_open
-WHERE ended_at_ms IS NULL AND job_id = :job_id
-ORDER BY id";
+WHERE ended_at_ms IS NULL AND job_id = :job_id";
 
 const IS_OPEN: &str = "
 SELECT ended_at_ms IS NULL
@@ -29,7 +28,7 @@ FROM mainspring_runs
 WHERE id = :run_id";
 
 const DROP_REQUESTS: &str = "
-DELETE FROM mainspring_requests
+DELETE FROM mainspring_requests INDEXED BY mainspring_requests_of_job
 WHERE job_id = :id";
 
 // The schedule ends with this revision: a run that was claimed before it plans nothing more.
@@ -221,10 +220,11 @@ fn close_schedule(tx: &Connection, job: Option<&Job>, now: Timestamp) -> Result<
 }
 
 fn stop_open_runs(tx: &Connection, id: JobId, now: Timestamp) -> Result<Vec<RunId>> {
-    let runs: Vec<RunId> = tx
+    let mut runs: Vec<RunId> = tx
         .prepare_cached(OPEN_RUNS)?
         .query_map(named_params! { ":job_id": id }, |row| row.get("id"))?
         .collect::<rusqlite::Result<_>>()?;
+    runs.sort_unstable();
     for run_id in &runs {
         tx.prepare_cached(ASK_TO_STOP)?.execute(named_params! { ":run_id": run_id, ":now_ms": now })?;
     }

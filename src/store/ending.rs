@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::claim::park;
 use super::misses;
-use super::rows::Columns;
+use super::rows::{Columns, overlap_columns};
 use crate::error::{Error, Result};
 use crate::exchange::Then;
 use crate::job::JobId;
@@ -67,12 +67,11 @@ SELECT
 FROM mainspring_jobs
 WHERE id = :id";
 
+// The time comes from the row that max() names.
 const NEWEST_OPEN_RUN: &str = "
-SELECT id, claimed_at_ms
+SELECT max(id) AS id, claimed_at_ms
 FROM mainspring_runs INDEXED BY mainspring_runs_open
-WHERE ended_at_ms IS NULL AND job_id = :job_id
-ORDER BY id DESC
-LIMIT 1";
+WHERE ended_at_ms IS NULL AND job_id = :job_id";
 
 const UPDATE_JOB: &str = "
 UPDATE mainspring_jobs
@@ -274,7 +273,7 @@ fn settle_job(
         None => plan_next(tx, ending, run, &mut job, now)?,
     }
     count(ending, run, &mut job, again.is_some());
-    write_job(tx, run.job_id, ending.outcome, &job, now)?;
+    write_job(tx, ending, run.job_id, &job, now)?;
     park_if_needed(tx, ending, run.job_id, &job, now)?;
     Ok(if job.requests > 0 { job.wake_at } else { job.own_run_at })
 }
@@ -284,13 +283,12 @@ fn close_open_run(tx: &Connection, run_id: RunId, job_id: JobId, job: &mut Endin
     if job.open_runs == 0 {
         (job.running_run_id, job.running_at) = (None, None);
     } else if job.running_run_id == Some(run_id) {
-        let newest = tx
-            .prepare_cached(NEWEST_OPEN_RUN)?
-            .query_row(named_params! { ":job_id": job_id }, |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        match newest {
-            Some((id, at)) => (job.running_run_id, job.running_at) = (Some(id), Some(at)),
-            None => (job.running_run_id, job.running_at, job.open_runs) = (None, None, 0),
+        (job.running_run_id, job.running_at) =
+            tx.prepare_cached(NEWEST_OPEN_RUN)?.query_row(named_params! { ":job_id": job_id }, |row| {
+                Ok((row.get("id")?, row.get("claimed_at_ms")?))
+            })?;
+        if job.running_run_id.is_none() {
+            job.open_runs = 0;
         }
     }
     Ok(())
@@ -310,23 +308,21 @@ fn may_try_again(run: &EndedRun, job: &EndingJob, at: Timestamp) -> bool {
 
 const OCCURRENCE_FAILED: &str = "
 SELECT count(*)
-FROM mainspring_runs r
-JOIN mainspring_completions c ON c.run_id = r.id
+FROM mainspring_runs r INDEXED BY mainspring_runs_occurrence
 WHERE r.job_id = :job_id
     AND r.scheduled_for_ms = :scheduled_for_ms
     AND r.request_id IS NULL
     AND r.id < :run_id
-    AND c.outcome IN ('failed', 'timed_out')";
+    AND (SELECT outcome FROM mainspring_completions WHERE run_id = r.id) IN ('failed', 'timed_out')";
 
 const REQUEST_FAILED: &str = "
 SELECT count(*)
-FROM mainspring_runs r
-JOIN mainspring_completions c ON c.run_id = r.id
+FROM mainspring_runs r INDEXED BY mainspring_runs_request
 WHERE r.job_id = :job_id
     AND r.request_id = :request_id
     AND r.request_id IS NOT NULL
     AND r.id < :run_id
-    AND c.outcome IN ('failed', 'timed_out')";
+    AND (SELECT outcome FROM mainspring_completions WHERE run_id = r.id) IN ('failed', 'timed_out')";
 
 /// How many earlier attempts at this occurrence failed; the job's own counter already speaks of its next one.
 fn failed_before(tx: &Connection, run: &EndedRun, run_id: RunId) -> Result<u32> {
@@ -392,7 +388,10 @@ fn plan_next(
         && job.scheduled_for.is_none()
         && job.schedule_revision <= run.job_revision;
     let overdue = job.own_run_at.is_some_and(|at| at <= now);
-    if !job.schedule.is_recurring() || job.open_runs > 0 || !(overdue || waits_for_the_end) {
+    // Where several may run, an occurrence waits for the end of one only while as many run as may.
+    let was_full = job.open_runs.saturating_add(1) >= overlap_columns(job.overlap).1;
+    let waited = overdue && was_full;
+    if !job.schedule.is_recurring() || !(waited || waits_for_the_end && job.open_runs == 0) {
         return Ok(());
     }
     let policies = Policies::from_json(&job.policies).unwrap_or_default();
@@ -418,7 +417,11 @@ fn plan_next(
         if owner_died { plan::at_interruption(&position, now) } else { plan::at_completion(&position, now) };
     misses::record(tx, run.job_id, &plan.misses, now)?;
     job.scheduled_for = plan.next.map(|next| next.scheduled_for);
-    job.own_run_at = plan.next.map(|next| next.run_at);
+    job.own_run_at = plan.next.map(|next| {
+        // What waited for this end has its turn now: the claim tells by this time that it was not missed.
+        let queued = !owner_died && next.run_at <= now;
+        if queued { now } else { next.run_at }
+    });
     (job.attempt, job.failed_attempts) = (1, 0);
     Ok(())
 }
@@ -444,9 +447,10 @@ fn count(ending: &Ending<'_>, run: &EndedRun, job: &mut EndingJob, again: bool) 
     }
 }
 
-fn write_job(tx: &Connection, id: JobId, outcome: Outcome, job: &EndingJob, now: Timestamp) -> Result<()> {
+fn write_job(tx: &Connection, ending: &Ending<'_>, id: JobId, job: &EndingJob, now: Timestamp) -> Result<()> {
     let wake_at = if job.requests > 0 { job.wake_at } else { job.own_run_at };
-    let finished = job.scheduled_for.is_none() && job.open_runs == 0;
+    // What waits for a person's decision is not over: it is listed, keeps its unique key and is not pruned.
+    let finished = job.scheduled_for.is_none() && job.open_runs == 0 && !matches!(ending.then, Then::Park(_));
     tx.prepare_cached(UPDATE_JOB)?.execute(named_params! {
         ":id": id,
         ":next_run_at_ms": wake_at,
@@ -459,7 +463,7 @@ fn write_job(tx: &Connection, id: JobId, outcome: Outcome, job: &EndingJob, now:
         ":open_runs": job.open_runs,
         ":running_at_ms": job.running_at,
         ":running_run_id": job.running_run_id,
-        ":outcome": outcome,
+        ":outcome": ending.outcome,
         ":failures_in_a_row": job.failures_in_a_row,
         ":interruptions_in_a_row": job.interruptions_in_a_row,
         ":finished_at_ms": finished.then_some(now),

@@ -23,6 +23,7 @@ SET paused_at_ms = NULL,
     park_reason = NULL,
     failures_in_a_row = 0,
     interruptions_in_a_row = 0,
+    finished_at_ms = CASE WHEN scheduled_for_ms IS NULL AND open_runs = 0 THEN coalesce(finished_at_ms, :now_ms) END,
     updated_at_ms = :now_ms
 WHERE id = :id";
 
@@ -33,7 +34,8 @@ SET next_run_at_ms = CASE WHEN requests > 0 THEN next_run_at_ms ELSE :next_run_a
     scheduled_for_ms = :scheduled_for_ms,
     attempt = 1,
     failed_attempts = 0,
-    ready = 0
+    ready = 0,
+    finished_at_ms = CASE WHEN :scheduled_for_ms IS NULL AND open_runs = 0 THEN :now_ms END
 WHERE id = :id";
 
 const PAUSE_QUEUE: &str = "
@@ -63,17 +65,26 @@ pub(crate) fn resume(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
         (None, None) => return Ok(()),
     };
     tx.prepare_cached(RESUME)?.execute(named_params! { ":id": id, ":now_ms": now })?;
-    if !job.schedule.is_recurring() || job.attempt > 1 {
-        // A one-shot, or another attempt at an occurrence, is as due as it was.
+    if job.finished_at.is_some() || !job.schedule.is_recurring() {
+        // A one-shot is as due as it was; what has ended stays ended.
         return Ok(());
     }
     let calendar = calendar_of(tx, &job.schedule)?;
-    let plan = plan::on_resume(&job.position(calendar.as_ref()), since, now);
+    let mut position = job.position(calendar.as_ref());
+    if let Some(tried) = job.scheduled_for.filter(|_| job.attempt > 1) {
+        // Another attempt is as due as it was, unless the next occurrence came meanwhile.
+        match plan::following(&position, misses::settled_until(tx, id, tried)?) {
+            Some(next) if next.run_at <= now => position.scheduled_for = Some(next.scheduled_for),
+            _ => return Ok(()),
+        }
+    }
+    let plan = plan::on_resume(&position, since, now);
     misses::record(tx, id, &plan.misses, now)?;
     tx.prepare_cached(MOVE_OWN_RUN)?.execute(named_params! {
         ":id": id,
         ":next_run_at_ms": plan.next.map(|next| next.run_at),
         ":scheduled_for_ms": plan.next.map(|next| next.scheduled_for),
+        ":now_ms": now,
     })?;
     Ok(())
 }

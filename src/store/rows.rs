@@ -5,7 +5,7 @@ use rusqlite::types::FromSql;
 
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId};
-use crate::plan::Overlap;
+use crate::plan::{Miss, Overlap};
 use crate::policy::Policies;
 use crate::run::{Completion, Run, RunId};
 use crate::schedule::{Schedule, StoredSchedule};
@@ -70,6 +70,19 @@ impl<'r> Columns<'r> {
         let word: String = self.read("overlap")?;
         overlap_of(&word, self.count("max_open_runs")?)
             .ok_or_else(|| self.malformed("overlap", format!("{word:?} is no overlap policy")))
+    }
+
+    pub(crate) fn miss(&self) -> Result<Miss> {
+        let reason: String = self.read("reason")?;
+        Ok(Miss {
+            from: self.read("from_ms")?,
+            to: self.read("to_ms")?,
+            occurrences: self.read::<i64>("occurrences")?.unsigned_abs(),
+            exact: self.read("exact")?,
+            reason: reason
+                .parse()
+                .map_err(|_| self.malformed("reason", format!("{reason:?} is no reason")))?,
+        })
     }
 
     pub(crate) fn policies(&self) -> Result<Policies> {
@@ -202,6 +215,7 @@ pub(crate) fn run(row: &Row<'_>) -> Result<Run> {
         scheduled_for: c.read("scheduled_for_ms")?,
         attempt: c.count("attempt")?,
         trigger: c.read("trigger")?,
+        request_id: c.read("request_id")?,
         owner_id: c.read("owner_id")?,
         claimed_at: c.read("claimed_at_ms")?,
         started_at: c.read("started_at_ms")?,

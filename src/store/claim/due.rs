@@ -5,7 +5,7 @@ use rusqlite::Row;
 use super::Burst;
 use crate::error::Result;
 use crate::job::JobId;
-use crate::plan::{CatchUp, Overlap, Position};
+use crate::plan::{self, CatchUp, Overlap, Position};
 use crate::policy::{OnInterrupt, Policies};
 use crate::run::RunId;
 use crate::schedule::{Calendar, Schedule};
@@ -99,6 +99,18 @@ impl DueJob {
         self.may_run && self.planned_run_at.is_some_and(|at| at <= now)
     }
 
+    /// Whether its occurrence waited for the end of a run, as its overlap policy says, and has its turn now: then it
+    /// was not missed, and how late it may be caught up is not asked.
+    pub(super) fn was_queued(&self, now: Timestamp) -> bool {
+        let put_off = self
+            .scheduled_for
+            .is_some_and(|occurrence| occurrence.plus(self.schedule.jitter_window()) < self.next_run_at);
+        self.overlap != Overlap::Skip
+            && put_off
+            && !self.catch_up.runs_them_all()
+            && now.since(self.next_run_at) <= plan::ON_TIME
+    }
+
     pub(super) fn position<'a>(&'a self, calendar: Option<&'a Calendar>) -> Position<'a> {
         Position {
             schedule: &self.schedule,
@@ -113,12 +125,14 @@ impl DueJob {
         }
     }
 
-    /// When a catch-up run may start, if not now. One that has been deferred already starts when its time comes.
+    /// When a catch-up run may start, if not now. One that has been deferred already starts when its time comes; but if
+    /// that time passed while nobody could claim it, it is one of many again that would start together.
     pub(super) fn spread(&self, burst: &mut Burst, now: Timestamp) -> Result<Option<Timestamp>> {
-        let deferred_before = self
+        let was_deferred = self
             .scheduled_for
             .is_some_and(|occurrence| occurrence.plus(self.schedule.jitter_window()) < self.next_run_at);
-        if !self.schedule.is_recurring() || deferred_before {
+        let its_time_has_come = was_deferred && now.since(self.next_run_at) < self.catch_up.pause();
+        if !self.schedule.is_recurring() || its_time_has_come {
             return Ok(None);
         }
         Ok(burst.next_slot(&self.catch_up, now))

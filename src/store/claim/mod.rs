@@ -5,11 +5,13 @@ mod pick;
 mod request;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use rusqlite::{Connection, named_params};
 
 use self::due::DueJob;
 use super::misses;
+use super::savepoint::Savepoint;
 use crate::error::{Error, Result};
 use crate::exchange::ClaimedRun;
 use crate::job::JobId;
@@ -214,12 +216,13 @@ fn claim_apart(
     if !request.careful {
         return claim_job(tx, job, request, burst, now, claims);
     }
-    tx.prepare_cached("SAVEPOINT claim")?.execute([])?;
+    let savepoint = Savepoint::begin(tx)?;
     let claimed = claim_job(tx, job, request, burst, now, claims);
-    if claimed.is_err() {
-        tx.prepare_cached("ROLLBACK TO claim")?.execute([])?;
+    if claimed.is_ok() {
+        savepoint.keep()?;
+    } else {
+        savepoint.undo()?;
     }
-    tx.prepare_cached("RELEASE claim")?.execute([])?;
     claimed
 }
 
@@ -287,7 +290,9 @@ fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decisi
     let Some(scheduled_for) = job.scheduled_for else { return Ok(None) };
     let calendar = super::insert::calendar_of(tx, &job.schedule)?;
     let position = job.position(calendar.as_ref());
-    let following = plan::following(&position, scheduled_for);
+    let settled =
+        if job.attempt > 1 { misses::settled_until(tx, job.id, scheduled_for)? } else { scheduled_for };
+    let following = plan::following(&position, settled);
     if job.attempt > 1 && job.expires_at.is_some_and(|expiry| expiry <= now) {
         // Another attempt is a start, too. The occurrence has been run, so that it is no miss.
         return Ok(Some(Decision {
@@ -316,6 +321,11 @@ fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decisi
             plan::Position { scheduled_for: Some(next.scheduled_for), ..position }
         }
         _ => position,
+    };
+    let queued = CatchUp::latest().within(Duration::MAX);
+    let position = match job.was_queued(now) {
+        true => plan::Position { catch_up: &queued, ..position },
+        false => position,
     };
     let plan = match plan::at_claim(&position, now) {
         // By its schedule the time has not come, by its row it has: somebody moved it forward by hand. The
@@ -436,7 +446,6 @@ fn claimed(
         args: job.args.clone(),
         policies: job.policies.clone(),
         on_interrupt: job.on_interrupt,
-        recurring: job.schedule.is_recurring(),
         scheduled_for: opening.scheduled_for,
         attempt: opening.attempt,
         failed_attempts: opening.failed_attempts,

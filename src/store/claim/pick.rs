@@ -27,21 +27,23 @@ SELECT 1
 FROM mainspring_queues
 WHERE name = :queue AND paused_at_ms IS NOT NULL";
 
-const MAKE_DUE_READY: &str = "
+const FELL_DUE: &str = "
+SELECT id
+FROM mainspring_jobs INDEXED BY mainspring_jobs_scheduled
+WHERE queue = :queue AND ready = 0 AND claimable = 1 AND next_run_at_ms <= :now_ms
+ORDER BY next_run_at_ms
+LIMIT :batch";
+
+const MAKE_READY: &str = "
 UPDATE mainspring_jobs
 SET ready = 1
-WHERE id IN (
-    SELECT id
-    FROM mainspring_jobs
-    WHERE queue = :queue AND ready = 0 AND claimable = 1 AND next_run_at_ms <= :now_ms
-    ORDER BY next_run_at_ms
-    LIMIT :batch)";
+WHERE id = :id";
 
 const READY: &str = concat!(
     "SELECT ",
     due_columns!(),
     "
-FROM mainspring_jobs
+FROM mainspring_jobs INDEXED BY mainspring_jobs_ready
 WHERE queue = :queue AND ready = 1 AND claimable = 1
 ORDER BY priority DESC, next_run_at_ms, id
 LIMIT :limit"
@@ -94,11 +96,15 @@ pub(super) fn is_paused(tx: &Connection, queue: &str) -> Result<bool> {
 }
 
 pub(super) fn make_due_ready(tx: &Connection, queue: &str, now: Timestamp) -> Result<()> {
-    tx.prepare_cached(MAKE_DUE_READY)?.execute(named_params! {
-        ":queue": queue,
-        ":now_ms": now,
-        ":batch": READY_BATCH,
-    })?;
+    let due: Vec<JobId> = tx
+        .prepare_cached(FELL_DUE)?
+        .query_map(named_params! { ":queue": queue, ":now_ms": now, ":batch": READY_BATCH }, |row| {
+            row.get("id")
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for id in due {
+        tx.prepare_cached(MAKE_READY)?.execute(named_params! { ":id": id })?;
+    }
     Ok(())
 }
 

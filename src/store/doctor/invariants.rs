@@ -265,7 +265,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
             HAVING count(*) > 1
             LIMIT 20",
     },
-    // A coalesced occurrence stands for the run that was made instead of it; what was missed may be run on request.
+    // A coalesced occurrence stands for the run that was made instead of it; one that was missed may be backfilled.
     Invariant {
         name: "an_occurrence_is_run_or_missed",
         sql: "
@@ -278,6 +278,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
              AND run.request_id IS NULL
              AND run.trigger <> 'backfill'
             WHERE miss.reason <> 'coalesced'
+              AND run.trigger <> 'backfill'
             LIMIT 20",
     },
     // The file.
