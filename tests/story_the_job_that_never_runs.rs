@@ -115,7 +115,7 @@ async fn looking_at_a_job_that_is_due_does_not_move_it() {
     let changes = version();
     for _ in 0..100 {
         let listed = queue.list(ListFilter::default()).await.unwrap();
-        assert_eq!(listed.jobs, [job.clone()]);
+        assert_eq!(listed.jobs, std::slice::from_ref(&job));
         assert_eq!(queue.status().await.unwrap().overdue, 1);
         queue.health().await.unwrap();
         assert!(

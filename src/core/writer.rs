@@ -275,7 +275,7 @@ impl Core {
                 self.careful = !error.is_transient();
                 Failed::Before(error)
             })?;
-            if claims.runs.is_empty() && room.slots > 0 && !claims.needs_sync {
+            if claims.runs.is_empty() && room.slots > 0 && !claims.needs_sync && !claims.left {
                 batch.stuck.insert(Arc::clone(&room.queue));
             }
             batch.needs_sync |= claims.needs_sync;

@@ -9,11 +9,14 @@ use crate::schedule::Schedule;
 use crate::store::replace_all::Converged;
 use crate::time::Timestamp;
 
+/// What becomes of a declaration once the limits and the time are known; its type of arguments is erased.
+type MakeSpec = dyn FnOnce(&Limits, Timestamp) -> Result<JobSpec> + Send;
+
 /// One job of a declared set: its name, its schedule, its arguments and options.
 #[must_use = "a declaration does nothing until it is given to `replace_all`"]
 pub struct Declaration {
     name: String,
-    spec: Box<dyn FnOnce(&Limits, Timestamp) -> Result<JobSpec> + Send>,
+    spec: Box<MakeSpec>,
 }
 
 impl fmt::Debug for Declaration {

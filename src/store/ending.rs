@@ -59,10 +59,10 @@ VALUES (
 
 const JOB: &str = "
 SELECT
-    id, schedule_kind, schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap, starts_at_ms, ends_at_ms, max_runs,
-    jitter_ms, calendar, expires_at_ms, on_unknown_delivery, overlap, max_open_runs, policies,
-    schedule_activated_at_ms, schedule_revision, next_run_at_ms, scheduled_for_ms, attempt, failed_attempts, requests,
-    planned_run_at_ms, open_runs, running_at_ms, running_run_id, runs_started, failures_in_a_row,
+    id, requests, next_run_at_ms, schedule_kind, schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap,
+    starts_at_ms, ends_at_ms, max_runs, jitter_ms, calendar, expires_at_ms, on_unknown_delivery, overlap,
+    max_open_runs, policies, schedule_activated_at_ms, schedule_revision, planned_run_at_ms, scheduled_for_ms,
+    attempt, failed_attempts, open_runs, running_at_ms, running_run_id, runs_started, failures_in_a_row,
     interruptions_in_a_row
 FROM mainspring_jobs
 WHERE id = :id";

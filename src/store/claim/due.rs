@@ -12,12 +12,12 @@ use crate::schedule::{Calendar, Schedule};
 use crate::store::rows::Columns;
 use crate::time::Timestamp;
 
-/// The columns that [`DueJob::read`] reads.
+/// The columns that [`DueJob::read`] reads, in its order.
 macro_rules! due_columns {
     () => {
-        "id, name, kind, queue, args, policies, on_interrupt, overlap, max_open_runs, schedule_kind, \
-         schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap, starts_at_ms, ends_at_ms, max_runs, jitter_ms, \
-         calendar, expires_at_ms, enabled, paused_at_ms, parked_at_ms, schedule_activated_at_ms, next_run_at_ms, \
+        "id, kind, schedule_kind, schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap, starts_at_ms, \
+         ends_at_ms, max_runs, jitter_ms, calendar, policies, paused_at_ms, parked_at_ms, name, queue, args, \
+         on_interrupt, overlap, max_open_runs, expires_at_ms, enabled, schedule_activated_at_ms, next_run_at_ms, \
          scheduled_for_ms, attempt, failed_attempts, requests, planned_run_at_ms, open_runs, running_run_id, \
          runs_started, revision"
     };
@@ -57,6 +57,7 @@ pub(super) struct DueJob {
 impl DueJob {
     pub(super) fn read(row: &Row<'_>) -> Result<Self> {
         let c = Columns::of("mainspring_jobs", row)?;
+        let kind = c.read("kind")?;
         let schedule = c.schedule()?;
         let policies: String = c.read("policies")?;
         let catch_up = if schedule.is_recurring() {
@@ -68,8 +69,8 @@ impl DueJob {
         let parked: Option<Timestamp> = c.read("parked_at_ms")?;
         Ok(Self {
             id: JobId(c.id()),
+            kind,
             name: c.read("name")?,
-            kind: c.read("kind")?,
             queue: c.read("queue")?,
             args: c.read("args")?,
             policies,

@@ -3,6 +3,8 @@
 mod due;
 mod pick;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -45,9 +47,15 @@ pub(crate) struct Claims {
     pub(crate) superseded: Vec<RunId>,
     /// The job at the head needs a synced commit: claim again in one.
     pub(crate) needs_sync: bool,
+    /// More jobs may be ready: as many were found as there was room for, though not each of them runs now.
+    pub(crate) left: bool,
     /// Jobs that could not be read, or cannot go on, and were parked.
     pub(crate) parked: Vec<(JobId, String)>,
 }
+
+/// One claim looks at no more than so many jobs that are due and yet do not run (expired, put off, moved by hand)
+/// before it lets a commit come in between.
+const MOST_LOOKED_AT: usize = 1_000;
 
 /// The catch-up runs that one engine starts together, so that a hundred overdue jobs do not start at once.
 #[derive(Clone, Copy, Debug, Default)]
@@ -141,17 +149,21 @@ pub(crate) fn claim(
         return Ok(claims);
     }
     pick::make_due_ready(tx, request.queue, now)?;
-    let foreign = take(tx, pick::ready(tx, request.queue, request.slots)?, request, burst, now, &mut claims)?;
-    let free = request.slots.saturating_sub(claims.runs.len());
-    if pick::may_hide_others(foreign) && free > 0 && !claims.needs_sync {
-        let behind = pick::behind_foreign(tx, request.queue, request.kinds, free, now)?;
-        take(tx, behind, request, burst, now, &mut claims)?;
+    let mut looked_at = 0;
+    while claims.runs.len() < request.slots && looked_at < MOST_LOOKED_AT && !claims.needs_sync {
+        let free = request.slots - claims.runs.len();
+        let picked = pick::ready(tx, request.queue, request.kinds, free, now)?;
+        looked_at += picked.len();
+        claims.left = picked.len() == free;
+        take(tx, picked, request, burst, now, &mut claims)?;
+        if !claims.left {
+            break;
+        }
     }
     Ok(claims)
 }
 
-/// Claims those that were picked, as far as there are slots; says how many were passed over since another engine
-/// has the handler for them.
+/// Claims those that were picked; each of them is claimed, or is not ready any more.
 fn take(
     tx: &Connection,
     picked: Vec<pick::Picked>,
@@ -159,12 +171,8 @@ fn take(
     burst: &mut Burst,
     now: Timestamp,
     claims: &mut Claims,
-) -> Result<usize> {
-    let mut foreign = 0;
+) -> Result<()> {
     for picked in picked {
-        if claims.runs.len() >= request.slots {
-            break;
-        }
         let job = match picked {
             Ok(job) => job,
             Err((id, error)) => {
@@ -176,8 +184,6 @@ fn take(
         if job.next_run_at > now {
             // Somebody moved its time by hand after it had become ready: it waits for that time.
             wait_until(tx, job.id, job.next_run_at)?;
-        } else if !request.kinds.contains(&job.kind) {
-            foreign += 1;
         } else if needs_sync(&job, request) {
             claims.needs_sync = true;
             break;
@@ -191,7 +197,7 @@ fn take(
             }
         }
     }
-    Ok(foreign)
+    Ok(())
 }
 
 /// A claim whose loss in a power cut would make the occurrence run twice.

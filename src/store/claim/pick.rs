@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, OptionalExtension, Rows, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::due::{DueJob, due_columns};
 use crate::error::{Error, Result};
@@ -11,11 +11,9 @@ use crate::time::Timestamp;
 
 /// At most so many jobs are made ready by one claim; of more that fell due together, the earliest come first.
 const READY_BATCH: u32 = 1_000;
-/// So many jobs of kinds that the engine has no handler for are passed over before known ones are looked for behind
-/// them.
-const FOREIGN_KINDS: usize = 64;
-/// So far is looked behind them: a millisecond's work. Beyond that some of them are set aside.
-const LOOK_BEHIND: u32 = 1_000;
+/// So many jobs of kinds that the engine has no handler for are passed over in search of known ones: a few
+/// milliseconds' work. If there is nothing else, some of them are set aside.
+const MOST_PASSED_OVER: usize = 1_000;
 /// Jobs set aside for want of a handler come back after so many milliseconds.
 const SET_ASIDE_MS: i64 = 15_000;
 
@@ -49,44 +47,10 @@ ORDER BY priority DESC, next_run_at_ms, id
 LIMIT :limit"
 );
 
-// The subquery is read row by row, and no further than there are slots.
-const BEHIND: &str = concat!(
-    "SELECT ",
-    due_columns!(),
-    "
-FROM (
-    SELECT ",
-    due_columns!(),
-    "
-    FROM mainspring_jobs
-    WHERE queue = :queue AND ready = 1 AND claimable = 1
-    ORDER BY priority DESC, next_run_at_ms, id
-    LIMIT :look_behind)
-WHERE kind IN (SELECT value FROM json_each(:kinds))
-LIMIT :limit"
-);
-
-// Every second one: whoever has the handler finds the others, however often this is done. Which half it is follows
-// from the time, so that the halves that are left do not pile up.
 const SET_ASIDE: &str = "
 UPDATE mainspring_jobs
 SET ready = 0, next_run_at_ms = :at_ms
-WHERE id IN (
-    SELECT id
-    FROM mainspring_jobs
-    WHERE queue = :queue AND ready = 1 AND claimable = 1
-    ORDER BY priority DESC, next_run_at_ms, id
-    LIMIT :look_behind)
-AND (id + :now_ms) % 2 = 0";
-
-const HOW_MANY: &str = "
-SELECT count(*)
-FROM (
-    SELECT id
-    FROM mainspring_jobs
-    WHERE queue = :queue AND ready = 1 AND claimable = 1
-    ORDER BY priority DESC, next_run_at_ms, id
-    LIMIT :look_behind)";
+WHERE id = :id";
 
 /// Whether an operator paused the queue.
 pub(super) fn is_paused(tx: &Connection, queue: &str) -> Result<bool> {
@@ -108,62 +72,44 @@ pub(super) fn make_due_ready(tx: &Connection, queue: &str, now: Timestamp) -> Re
     Ok(())
 }
 
-/// The ready jobs in order.
-pub(super) fn ready(tx: &Connection, queue: &str, slots: usize) -> Result<Vec<Picked>> {
-    let limit = i64::try_from(slots.saturating_add(FOREIGN_KINDS)).unwrap_or(i64::MAX);
-    let mut statement = tx.prepare_cached(READY)?;
-    picked(statement.query(named_params! { ":queue": queue, ":limit": limit })?)
-}
-
-/// Whether so many jobs of foreign kinds were passed over that known ones may stand behind them, unseen.
-pub(super) fn may_hide_others(foreign: usize) -> bool {
-    foreign >= FOREIGN_KINDS
-}
-
-/// Ready jobs of these kinds, also behind many of others. Those of foreign kinds stay where they are for the engines
-/// that know them, unless there are too many of them to look behind.
-pub(super) fn behind_foreign(
+/// The ready jobs of these kinds in order, as many as there are slots. Those of foreign kinds stay where they are for
+/// the engines that know them, unless nothing else is found behind too many of them.
+pub(super) fn ready(
     tx: &Connection,
     queue: &str,
     kinds: &HashSet<String>,
     slots: usize,
     now: Timestamp,
 ) -> Result<Vec<Picked>> {
-    let kinds = serde_json::json!(kinds).to_string();
-    let mut statement = tx.prepare_cached(BEHIND)?;
-    let behind = picked(statement.query(named_params! {
-        ":queue": queue,
-        ":kinds": kinds,
-        ":look_behind": LOOK_BEHIND,
-        ":limit": i64::try_from(slots).unwrap_or(i64::MAX),
-    })?)?;
-    if behind.is_empty() {
-        set_aside(tx, queue, now)?;
-    }
-    Ok(behind)
-}
-
-fn set_aside(tx: &Connection, queue: &str, now: Timestamp) -> Result<()> {
-    let in_front: u32 = tx
-        .prepare_cached(HOW_MANY)?
-        .query_row(named_params! { ":queue": queue, ":look_behind": LOOK_BEHIND }, |row| row.get(0))?;
-    if in_front < LOOK_BEHIND {
-        return Ok(());
-    }
-    tx.prepare_cached(SET_ASIDE)?.execute(named_params! {
-        ":queue": queue,
-        ":look_behind": LOOK_BEHIND,
-        ":at_ms": now.millis().saturating_add(SET_ASIDE_MS),
-        ":now_ms": now,
-    })?;
-    Ok(())
-}
-
-fn picked(mut rows: Rows<'_>) -> Result<Vec<Picked>> {
     let mut jobs = Vec::new();
-    while let Some(row) = rows.next()? {
+    let mut foreign = Vec::new();
+    let limit = i64::try_from(slots.saturating_add(MOST_PASSED_OVER)).unwrap_or(i64::MAX);
+    let mut statement = tx.prepare_cached(READY)?;
+    let mut rows = statement.query(named_params! { ":queue": queue, ":limit": limit })?;
+    // Row by row in the order of the index: what is behind the last slot is not read.
+    while jobs.len() < slots
+        && let Some(row) = rows.next()?
+    {
         let id = JobId(row.get("id")?);
-        jobs.push(DueJob::read(row).map_err(|error| (id, error)));
+        match row.get_ref("kind")?.as_str() {
+            Ok(kind) if !kinds.contains(kind) => foreign.push(id),
+            // One that cannot be read is named by the read.
+            _ => jobs.push(DueJob::read(row).map_err(|error| (id, error))),
+        }
+    }
+    drop(rows);
+    if jobs.is_empty() && foreign.len() >= MOST_PASSED_OVER {
+        set_aside(tx, &foreign, now)?;
     }
     Ok(jobs)
+}
+
+/// Every second one: whoever has the handler finds the others, however often this is done. Which half it is follows
+/// from the time, so that the halves that are left do not pile up.
+fn set_aside(tx: &Connection, foreign: &[JobId], now: Timestamp) -> Result<()> {
+    let at = Timestamp::from_millis(now.millis().saturating_add(SET_ASIDE_MS));
+    for id in foreign.iter().filter(|id| (id.0 ^ now.millis()) & 1 == 0) {
+        tx.prepare_cached(SET_ASIDE)?.execute(named_params! { ":id": id, ":at_ms": at })?;
+    }
+    Ok(())
 }

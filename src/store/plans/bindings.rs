@@ -111,6 +111,7 @@ const OWN: &[(&str, &str, Bound)] = &[
     ("pause.rs: RESUME", ":id", Number(WAITING)),
     ("pause.rs: MOVE_OWN_RUN", ":id", Number(WAITING)),
     ("pause.rs: RESUME_QUEUE", ":name", Word("paused")),
+    ("misses.rs: LAST", ":job_id", Number(OFTEN)),
     ("prune.rs: DROP_COMPLETION", ":id", Number(UNKNOWN)),
     ("prune.rs: DROP_RUN", ":id", Number(HALF_PRUNED)),
     ("prune.rs: DROP_LATE", ":id", Number(OFTEN_RAN)),

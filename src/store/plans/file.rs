@@ -1,6 +1,7 @@
 //! Two files that differ only in what a statement must not look at: one with little behind it, one with much.
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tempfile::TempDir;
 
 use crate::time::Timestamp;
@@ -197,7 +198,9 @@ pub(super) fn file(behind: Behind) -> (TempDir, Connection) {
     fill(&conn, ROWS, behind);
     fill(&conn, BEHIND, behind);
     conn.execute_batch("COMMIT").unwrap();
-    // As many as the store has, so that each is prepared once and counts its steps.
+    // As the library's connections are set.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).unwrap();
+    // More than the store has statements, so that each is prepared once and counts its steps.
     conn.set_prepared_statement_cache_capacity(256);
     (dir, conn)
 }

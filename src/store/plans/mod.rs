@@ -307,6 +307,21 @@ fn day(conn: &Connection) {
     owners::open_runs(conn, OwnerId(1)).unwrap();
 }
 
+#[test]
+fn no_statement_is_planned_anew_for_what_is_bound_to_it() {
+    let (_dir, conn) = file(LITTLE);
+    for _ in 0..2 {
+        conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+        day(&conn);
+        conn.execute_batch("ROLLBACK").unwrap();
+    }
+    for statement in looked_at() {
+        let prepared = conn.prepare_cached(&statement.sql).unwrap();
+        let again = prepared.get_status(StatementStatus::RePrepare);
+        assert_eq!(again, 0, "{} ran {} times", statement.name, prepared.get_status(StatementStatus::Run));
+    }
+}
+
 /// The steps of all statements together, as the connection has them prepared.
 fn steps(conn: &Connection, statements: &[Statement]) -> i64 {
     let of = |statement: &Statement| {
