@@ -1,5 +1,6 @@
 //! Schedule: declaring a job under a name, again and again.
 #![allow(
+    clippy::type_complexity,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -1,4 +1,12 @@
 //! Bounds of a schedule: a start, an end, a number of runs, an expiry, a jitter, a calendar. Issue 3, item 4.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of a test fail it"
+)]
+
 #[path = "support/timed.rs"]
 mod timed;
 

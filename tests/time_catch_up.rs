@@ -1,4 +1,12 @@
 //! What was missed is caught up as the job says, spread, once, and on record. SCENARIOS D4.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of a test fail it"
+)]
+
 #[path = "support/timed.rs"]
 mod timed;
 

@@ -1,5 +1,13 @@
 //! The wall clock goes back, jumps ahead and stands still; nothing runs twice, nothing is stuck, work is bounded.
 //! Issue 3, item 11.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of a test fail it"
+)]
+
 #[path = "support/timed.rs"]
 mod timed;
 

@@ -1,4 +1,12 @@
 //! What is due runs, once, for its own occurrence; and nothing but a claim moves a next time. SCENARIOS D1.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of a test fail it"
+)]
+
 #[path = "support/timed.rs"]
 mod timed;
 

@@ -1,5 +1,13 @@
 //! Edits: a new schedule takes effect at once, any other edit moves nothing, declaring again changes nothing.
 //! Issue 3, item 10; SCENARIOS D7.13, D7.14, D10.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of a test fail it"
+)]
+
 #[path = "support/timed.rs"]
 mod timed;
 

@@ -1,4 +1,12 @@
 //! What becomes of an occurrence that comes while the last one still runs, and what the ledger says of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of a test fail it"
+)]
+
 #[path = "support/timed.rs"]
 mod timed;
 

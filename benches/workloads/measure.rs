@@ -59,10 +59,13 @@ pub(crate) struct Workload {
     pub(crate) contestants: Vec<Contestant>,
 }
 
+/// One round: a folder for its files, and how much work; returns the figure.
+type Round = dyn Fn(&std::path::Path, usize) -> f64;
+
 /// Does the operations once, in a folder of its own, and says what came out in the workload's unit.
 pub(crate) struct Contestant {
     pub(crate) name: &'static str,
-    pub(crate) round: Box<dyn Fn(&std::path::Path, usize) -> f64>,
+    pub(crate) round: Box<Round>,
 }
 
 pub(crate) fn contestant(
@@ -125,6 +128,7 @@ pub(crate) fn run(workload: &Workload, options: &Options) -> Vec<Line> {
     let mut values = vec![vec![0.0; options.rounds]; count];
     let load = load();
     let before = Busy::now();
+    #[expect(clippy::needless_range_loop, reason = "the values stand by contestant, the rounds go across")]
     for round in 0..options.rounds {
         for turn in 0..count {
             let index = (round + turn) % count;
