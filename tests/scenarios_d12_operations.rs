@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use mainspring::plan::{CatchUp, Trigger};
 use mainspring::{
-    EngineState, ErrorClass, JobState, ListFilter, NewJob, OnInterrupt, OpenOptions, Outcome, Queue, Schedule,
+    Engine, EngineState, ErrorClass, JobState, ListFilter, NewJob, OnInterrupt, OpenOptions, Outcome, Queue,
+    Schedule,
 };
 use stage::puppet::puppet;
 use stage::*;
@@ -136,23 +137,31 @@ async fn d12_3_health_shows_what_is_overdue_and_since_when() {
     end(&test, engine).await;
 }
 
-/// A writer that cannot write says so, and says so no more once it can.
+/// A writer that cannot write says so for as long as something waits to be written, and says so no more once it can.
 #[tokio::test]
 async fn d12_3_health_tells_that_the_file_cannot_be_written() {
     let dir = tempfile::tempdir().unwrap();
     let options = OpenOptions::new(dir.path().join("app.db")).busy_timeout(Duration::from_millis(20));
     let queue = Queue::open_with(options).await.unwrap();
+    let (handler, mut calls) = puppet();
+    let engine = Engine::builder(queue.clone()).handler(handler).build().unwrap().start().await.unwrap();
+    let job = queue.enqueue(note("runs")).await.unwrap().id();
+    let call = calls.next().await;
     let other = by_hand(queue.path());
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // How the run ended is a fact: it waits for as long as it takes. A caller is told.
+    call.succeed("done");
     assert!(queue.enqueue(note("now")).await.unwrap_err().is_busy());
 
-    let health = queue.health().await.unwrap();
+    until("it is told", || async { queue.health().await.unwrap().stalled.is_some() }).await;
 
-    let stalled = health.stalled.unwrap();
+    let stalled = queue.health().await.unwrap().stalled.unwrap();
     assert!(stalled.contains("cannot use its file") && stalled.contains("busy"), "{stalled}");
     other.execute_batch("ROLLBACK").unwrap();
-    queue.enqueue(note("now")).await.unwrap();
     until("all is well", || async { queue.health().await.unwrap().stalled.is_none() }).await;
+    until("the end is on record", || async { queue.get(job).await.unwrap().finished_at.is_some() }).await;
+    assert_eq!(outcomes(&queue, job).await, [Outcome::Succeeded]);
+    engine.shutdown(PATIENCE).await.unwrap();
     is_sound(&queue).await;
 }
 

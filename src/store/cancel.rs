@@ -66,9 +66,8 @@ SET next_run_at_ms = :now_ms,
 WHERE id = :id AND requests = 0";
 
 const LAST_OUTCOME: &str = "
-SELECT c.outcome AS outcome
-FROM mainspring_runs r
-JOIN mainspring_completions c ON c.run_id = r.id
+SELECT (SELECT outcome FROM mainspring_completions WHERE run_id = r.id) AS outcome
+FROM mainspring_runs r INDEXED BY mainspring_runs_occurrence
 WHERE r.job_id = :job_id AND r.scheduled_for_ms = :scheduled_for_ms AND r.request_id IS NULL
 ORDER BY r.attempt DESC
 LIMIT 1";
@@ -189,7 +188,8 @@ fn last_outcome(tx: &Connection, job: &Job, occurrence: Timestamp) -> Result<Opt
         .query_row(named_params! { ":job_id": job.id, ":scheduled_for_ms": occurrence }, |row| {
             row.get("outcome")
         })
-        .optional()?;
+        .optional()?
+        .flatten();
     Ok(found.or(job.last_outcome))
 }
 

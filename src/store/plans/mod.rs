@@ -40,7 +40,6 @@ const EXEMPT: &[(&str, &str)] = &[
 
 /// Statements that may suffer under old statistics until the next process drops them: nothing waits for these.
 const EXEMPT_UNDER_OLD_STATISTICS: &[&str] = &[
-    "claim/pick.rs: SET_ASIDE",
     "account.rs: IS_ON_RECORD",
     "prune.rs: RUNS",
     "prune.rs: JOBS",
