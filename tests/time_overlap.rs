@@ -110,22 +110,6 @@ async fn a_run_by_hand_does_not_overlap_one_that_may_not_be_overlapped() {
     world.is_sound().await;
 }
 
-/// A retry by hand of a run whose overlapped occurrences are on record ran one of those.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_retry_by_hand_runs_its_occurrence_and_not_one_on_record_as_missed() {
-    let world = hourly(Overlap::Skip, CatchUp::default()).await;
-    world.go("2026-01-05T10:10:00Z").await;
-    world.release().await;
-    assert_eq!(world.missed("job").await, ["05 10:00:00 x1 overlap"]);
-    let run = world.queue.runs("job", 1).await.unwrap()[0].id;
-    assert!(world.queue.release(run, true).await.is_err(), "it has ended");
-    world.queue.retry("job").await.unwrap();
-    world.settle().await;
-    assert_eq!(world.ran("job").await, ["05 09:00:00 schedule", "05 09:00:00 retry"]);
-    world.release().await;
-    assert_eq!(world.next("job").await, "05 11:00:00");
-}
-
 /// A failure whose next attempt would come after the next occurrence is not tried again: that one comes.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_that_the_next_occurrence_overtakes_is_given_up() {

@@ -40,7 +40,7 @@ const EXEMPT: &[(&str, &str)] = &[
 
 /// Statements that may suffer under old statistics until the next process drops them: nothing waits for these.
 const EXEMPT_UNDER_OLD_STATISTICS: &[&str] = &[
-    "claim/pick.rs: SET_ASIDE",
+    "cancel.rs: LAST_OUTCOME",
     "account.rs: IS_ON_RECORD",
     "prune.rs: RUNS",
     "prune.rs: JOBS",
@@ -59,7 +59,6 @@ const SMALL: &[(&str, &str)] = &[
     ("SCAN mainspring_writers", "one row a process"),
     ("SCAN (subquery-", "what a subquery returns, which is searched and limited"),
     ("SCAN CONSTANT ROW", "no table at all"),
-    ("SCAN json_each", "the kinds of one engine"),
 ];
 
 /// Files whose SQL needs no look, and why.
