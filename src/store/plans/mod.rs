@@ -58,7 +58,6 @@ const SMALL: &[(&str, &str)] = &[
     ("SCAN mainspring_writers", "one row a process"),
     ("SCAN (subquery-", "what a subquery returns, which is searched and limited"),
     ("SCAN CONSTANT ROW", "no table at all"),
-    ("SCAN json_each", "the kinds of one engine"),
 ];
 
 /// Files whose SQL needs no look, and why.
