@@ -11,9 +11,11 @@
 
 mod stage;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mainspring::plan::Overlap;
+use mainspring::testing::ManualClock;
 use mainspring::{
     Backoff, Delivery, Engine, ErrorClass, JobState, ListFilter, NewJob, OnUnknownDelivery, OpenOptions,
     Outcome, Queue, Schedule,
@@ -27,15 +29,17 @@ use stage::*;
 async fn d2_1_a_tick_that_fails_is_followed_by_others() {
     let dir = tempfile::tempdir().unwrap();
     let options = OpenOptions::new(dir.path().join("app.db")).busy_timeout(Duration::from_millis(5));
-    let queue = Queue::open_with(options).await.unwrap();
+    let clock = ManualClock::at(second(0));
+    let queue = Queue::open_on_clock(&options, Arc::new(clock.clone())).unwrap();
     let ledger = Ledger::default();
     let engine = Engine::builder(queue.clone()).handler(ledger.succeeding()).build().unwrap();
     let engine = engine.start().await.unwrap();
     let other = by_hand(queue.path());
     for fault in 1..=3 {
-        queue.enqueue(NewJob::new(note("due")).after(Duration::from_millis(20))).await.unwrap();
+        queue.enqueue(NewJob::new(note("due")).after(MINUTE)).await.unwrap();
         // The job falls due, and its claim fails for as long as somebody else writes.
         other.execute_batch("BEGIN IMMEDIATE; UPDATE mainspring_jobs SET priority = 0").unwrap();
+        clock.advance(MINUTE);
         until("the tick fails", || async { queue.health().await.unwrap().last_error.is_some() }).await;
         assert_eq!(ledger.len(), fault - 1);
         other.execute_batch("COMMIT").unwrap();
