@@ -12,6 +12,8 @@ pub(crate) mod messages;
 mod op;
 mod owner;
 mod pulse;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod writer;
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, caught};
 use crate::policy::Durability;
 use crate::run::RunId;
 use crate::store::deliver::begin_needs_sync;
@@ -62,7 +62,7 @@ pub(super) trait Work: Send {
     fn effect(&self) -> Effect;
     fn since(&self) -> Instant;
     /// Runs it in a transaction; from scratch each time, since a commit that failed is driven again. An error
-    /// that belongs to the command is kept for its caller, and what it wrote is rolled back.
+    /// or a panic that belongs to the command is kept for its caller, and what it wrote is rolled back.
     fn apply(&mut self, tx: &Connection, now: Timestamp) -> Applied;
     /// Answers with what the last `apply` came to; called after the commit.
     fn answer(self: Box<Self>);
@@ -136,7 +136,7 @@ where
     }
 
     fn apply(&mut self, tx: &Connection, now: Timestamp) -> Applied {
-        match (self.run)(tx, now) {
+        match caught("a command of the writer", || (self.run)(tx, now)) {
             Ok(value) => {
                 self.result = Some(Ok(value));
                 Applied::Keep

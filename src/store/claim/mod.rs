@@ -10,7 +10,7 @@ use rusqlite::{Connection, named_params};
 
 use self::due::DueJob;
 use super::misses;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, caught};
 use crate::exchange::ClaimedRun;
 use crate::job::JobId;
 use crate::plan::{self, CatchUp, Fire, Next, Trigger};
@@ -29,7 +29,7 @@ pub(crate) struct ClaimRequest<'a> {
     pub(crate) kinds: &'a HashSet<String>,
     /// Whether this transaction's commit will be synced.
     pub(crate) synced: bool,
-    /// Claim each job in a savepoint of its own and park the one that SQLite refuses to claim.
+    /// Claim each job in a savepoint of its own and park the one that cannot be claimed.
     pub(crate) careful: bool,
     pub(crate) durability: Durability,
 }
@@ -184,7 +184,7 @@ fn needs_sync(job: &DueJob, request: &ClaimRequest<'_>) -> bool {
     wanted && !request.synced
 }
 
-/// Claims one job; in a savepoint of its own where a claim has failed before.
+/// Claims one job; in a savepoint of its own where a claim has failed, or panicked, before.
 fn claim_apart(
     tx: &Connection,
     job: &DueJob,
@@ -197,7 +197,7 @@ fn claim_apart(
         return claim_job(tx, job, request, burst, now, claims);
     }
     tx.prepare_cached("SAVEPOINT claim")?.execute([])?;
-    let claimed = claim_job(tx, job, request, burst, now, claims);
+    let claimed = caught("the claim of a job", || claim_job(tx, job, request, burst, now, claims));
     if claimed.is_err() {
         tx.prepare_cached("ROLLBACK TO claim")?.execute([])?;
     }

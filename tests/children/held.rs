@@ -1,0 +1,88 @@
+//! A thread of a child that hangs in a system call, while the others go on: what a disk does that does not answer.
+
+use std::fs;
+
+use nix::libc;
+use nix::sys::ptrace::{self, Options};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::child::Child;
+
+/// How the system shortens the name of a writer's thread.
+const WRITER: &str = "mainspring-writ";
+
+/// The threads of a child that write; one for each generation that has not ended.
+pub fn writers(child: &Child) -> Vec<i32> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+    tasks
+        .map(|task| task.unwrap().path())
+        // A thread that ends while this looks has no name any more.
+        .filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim_end() == WRITER))
+        .map(|task| task.file_name().unwrap().to_str().unwrap().parse().unwrap())
+        .collect()
+}
+
+/// A thread that is held. All calls must come from the thread of the test that made the first one.
+pub struct Held {
+    thread: Pid,
+    calls: &'static [i64],
+}
+
+impl Held {
+    /// Follows the only writer of a child from now on.
+    pub fn writer_of(child: &Child) -> Self {
+        let thread = super::until("one writer", || match writers(child)[..] {
+            [writer] => Some(Pid::from_raw(writer)),
+            _ => None,
+        });
+        ptrace::seize(thread, Options::PTRACE_O_TRACESYSGOOD)
+            .expect("this test needs to trace its child: allow ptrace in this container");
+        ptrace::interrupt(thread).unwrap();
+        waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
+        Self { thread, calls: &[] }
+    }
+
+    /// Lets it go on until it waits for a command or for its time.
+    pub fn in_its_sleep(self) -> Self {
+        self.before(&[libc::SYS_futex])
+    }
+
+    /// Lets it go on until it waits for the disk.
+    pub fn in_a_sync(self) -> Self {
+        self.before(&[libc::SYS_fsync, libc::SYS_fdatasync])
+    }
+
+    /// Lets it go on until it is about to make one of these calls.
+    fn before(mut self, calls: &'static [i64]) -> Self {
+        self.calls = calls;
+        loop {
+            ptrace::syscall(self.thread, None).unwrap();
+            match waitpid(self.thread, Some(WaitPidFlag::__WALL)).unwrap() {
+                WaitStatus::PtraceSyscall(_) if self.is_before() => return self,
+                WaitStatus::Exited(..) | WaitStatus::Signaled(..) => panic!("the thread ended"),
+                _ => {}
+            }
+        }
+    }
+
+    fn is_before(&self) -> bool {
+        let info = ptrace::syscall_info(self.thread).unwrap();
+        if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY {
+            return false;
+        }
+        let registers = ptrace::getregs(self.thread).unwrap();
+        #[cfg(target_arch = "x86_64")]
+        let number = registers.orig_rax;
+        #[cfg(target_arch = "aarch64")]
+        let number = registers.regs[8];
+        #[cfg(target_arch = "riscv64")]
+        let number = registers.a7;
+        self.calls.contains(&(number as i64))
+    }
+
+    /// The call returns after all.
+    pub fn let_go(self) {
+        ptrace::detach(self.thread, None).unwrap();
+    }
+}
