@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::claim::park;
 use super::misses;
 use super::rows::Columns;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, caught};
 use crate::exchange::Then;
 use crate::job::JobId;
 use crate::plan::{self, Overlap, Position};
@@ -91,6 +91,24 @@ SET next_run_at_ms = :next_run_at_ms,
     finished_at_ms = :finished_at_ms
 WHERE id = :id";
 
+const ON_UNKNOWN_DELIVERY: &str = "
+SELECT on_unknown_delivery
+FROM mainspring_jobs
+WHERE id = :id";
+
+const LET_GO: &str = "
+UPDATE mainspring_jobs
+SET ready = 0,
+    (open_runs, running_run_id, running_at_ms) = (
+        SELECT count(*), max(id), max(claimed_at_ms)
+        FROM mainspring_runs INDEXED BY mainspring_runs_open
+        WHERE ended_at_ms IS NULL AND job_id = :id),
+    superseded_at_ms = NULL,
+    last_outcome = :outcome,
+    parked_at_ms = :now_ms,
+    park_reason = :reason
+WHERE id = :id";
+
 const REQUEST_AGAIN: &str = "
 INSERT INTO mainspring_requests (
     job_id, trigger, scheduled_for_ms, attempt, failed_attempts, run_at_ms, request_key, requested_at_ms)
@@ -135,13 +153,48 @@ struct EndingJob {
 /// Ends a run and settles its job; `None` if the run had ended already, and then nothing was written.
 pub(super) fn end_run(tx: &Connection, ending: &Ending<'_>, now: Timestamp) -> Result<Option<Ended>> {
     let Some(run) = close(tx, ending, now)? else { return Ok(None) };
-    let job = load(tx, run.job_id)?;
-    let delivery = complete(tx, ending, &run, job.as_ref(), now)?;
-    let next_run_at = match job {
-        Some(job) => settle_job(tx, ending, &run, job, now)?,
-        None => None,
+    let loaded = load(tx, run.job_id);
+    let on_unknown_delivery = match &loaded {
+        Ok(job) => job.as_ref().map(|job| job.on_unknown_delivery),
+        Err(_) => Some(on_unknown_delivery(tx, run.job_id)?),
     };
+    let delivery = complete(tx, ending, &run, on_unknown_delivery, now)?;
+    let settled = loaded.and_then(|job| match job {
+        Some(job) => apart(tx, || settle_job(tx, ending, &run, job, now)),
+        None => Ok(None),
+    });
+    let next_run_at = match settled {
+        // Whatever somebody wrote into the row of the job: its run has ended, and no other run waits for that.
+        Err(why) if !why.is_transient() => let_go(tx, ending, run.job_id, &why, now).map(|()| None),
+        settled => settled,
+    }?;
     Ok(Some(Ended { job_id: run.job_id, delivery, next_run_at }))
+}
+
+/// Does something in a savepoint of its own, and takes back what it wrote if it fails or panics.
+fn apart<T>(tx: &Connection, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    tx.prepare_cached("SAVEPOINT ending")?.execute([])?;
+    let done = caught("the end of a run", work);
+    if done.is_err() {
+        tx.prepare_cached("ROLLBACK TO ending")?.execute([])?;
+    }
+    tx.prepare_cached("RELEASE ending")?.execute([])?;
+    done
+}
+
+fn on_unknown_delivery(tx: &Connection, id: JobId) -> Result<OnUnknownDelivery> {
+    Ok(tx.prepare_cached(ON_UNKNOWN_DELIVERY)?.query_row(named_params! { ":id": id }, |row| row.get(0))?)
+}
+
+/// The run no longer holds the job, which is parked, since it cannot be said what comes next.
+fn let_go(tx: &Connection, ending: &Ending<'_>, id: JobId, why: &Error, now: Timestamp) -> Result<()> {
+    tx.prepare_cached(LET_GO)?.execute(named_params! {
+        ":id": id,
+        ":outcome": ending.outcome,
+        ":now_ms": now,
+        ":reason": why.to_string(),
+    })?;
+    Ok(())
 }
 
 fn close(tx: &Connection, ending: &Ending<'_>, now: Timestamp) -> Result<Option<EndedRun>> {
@@ -206,11 +259,11 @@ fn complete(
     tx: &Connection,
     ending: &Ending<'_>,
     run: &EndedRun,
-    job: Option<&EndingJob>,
+    on_unknown_delivery: Option<OnUnknownDelivery>,
     now: Timestamp,
 ) -> Result<Delivery> {
     let late = ending.deliver_by.is_some_and(|by| by < now);
-    let (delivery, why_not) = match (ending.deliver, job) {
+    let (delivery, why_not) = match (ending.deliver, on_unknown_delivery) {
         (None, _) => (Delivery::NotRequested, None),
         (Some(_), None) => (Delivery::Suppressed, Some("the job was removed while it ran")),
         (Some(_), Some(_)) if late => (Delivery::Suppressed, Some("the time for its delivery had passed")),
@@ -218,7 +271,7 @@ fn complete(
     };
     let requested = delivery != Delivery::NotRequested;
     let pending = delivery == Delivery::Pending;
-    let on_unknown = job.map_or(OnUnknownDelivery::Hold, |job| job.on_unknown_delivery);
+    let on_unknown = on_unknown_delivery.unwrap_or(OnUnknownDelivery::Hold);
     tx.prepare_cached(COMPLETE)?.execute(named_params! {
         ":run_id": ending.run_id,
         ":outcome": ending.outcome,

@@ -156,7 +156,8 @@ fn left_delivery(row: &Row<'_>) -> Result<(RunId, Delivery, Option<&'static str>
     let delivery: Delivery = c.read("delivery")?;
     let policy: Option<OnUnknownDelivery> = c.read("on_unknown_delivery")?;
     let attempts = c.count("delivery_attempts")?;
-    let policies: Option<String> = c.read("policies")?;
+    // What cannot be read has the default: one row keeps no other delivery from being settled.
+    let policies: Option<String> = c.read("policies").unwrap_or_default();
     let limit =
         policies.and_then(|text| Policies::from_json(&text).ok()).unwrap_or_default().max_delivery_attempts;
     let (delivery, error) = match (delivery, policy) {

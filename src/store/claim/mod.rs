@@ -127,6 +127,16 @@ UPDATE mainspring_jobs
 SET parked_at_ms = :now_ms, park_reason = :reason, ready = 0
 WHERE id = :id";
 
+// What was asked for by hand is claimable although the job is parked. It waits, so that the same claim does not fail
+// again at once and for ever, and it is there still when somebody has mended the row.
+const PARK_UNCLAIMED: &str = "
+UPDATE mainspring_jobs
+SET parked_at_ms = :now_ms,
+    park_reason = :reason,
+    ready = 0,
+    next_run_at_ms = CASE WHEN requests > 0 THEN :again_ms ELSE next_run_at_ms END
+WHERE id = :id";
+
 /// Claims due jobs of one queue, the highest priority first, at most as many as there are free slots.
 pub(crate) fn claim(
     tx: &Connection,
@@ -147,8 +157,7 @@ pub(crate) fn claim(
         let job = match picked {
             Ok(job) => job,
             Err((id, error)) => {
-                park(tx, id, &error.to_string(), now)?;
-                claims.parked.push((id, error.to_string()));
+                park_unclaimed(tx, id, &error, now, &mut claims)?;
                 continue;
             }
         };
@@ -163,8 +172,7 @@ pub(crate) fn claim(
         } else if let Err(error) = claim_apart(tx, &job, request, burst, now, &mut claims) {
             match error {
                 error if request.careful && !error.is_transient() => {
-                    park(tx, job.id, &error.to_string(), now)?;
-                    claims.parked.push((job.id, error.to_string()));
+                    park_unclaimed(tx, job.id, &error, now, &mut claims)?;
                 }
                 other => return Err(other),
             }
@@ -435,7 +443,27 @@ fn supersede(tx: &Connection, job: &DueJob, now: Timestamp, claims: &mut Claims)
     Ok(())
 }
 
-/// Stops a job that cannot go on, and says why; the others go on.
+/// Stops a job that cannot be claimed, and says why; the others go on.
+fn park_unclaimed(
+    tx: &Connection,
+    id: JobId,
+    why: &Error,
+    now: Timestamp,
+    claims: &mut Claims,
+) -> Result<()> {
+    let again = Timestamp::from_millis(now.millis().saturating_add(pick::SET_ASIDE_MS));
+    let reason = why.to_string();
+    tx.prepare_cached(PARK_UNCLAIMED)?.execute(named_params! {
+        ":id": id,
+        ":reason": reason,
+        ":now_ms": now,
+        ":again_ms": again,
+    })?;
+    claims.parked.push((id, reason));
+    Ok(())
+}
+
+/// Stops a job that cannot go on, and says why.
 pub(super) fn park(tx: &Connection, id: JobId, reason: &str, now: Timestamp) -> Result<()> {
     tx.prepare_cached(PARK)?.execute(named_params! { ":id": id, ":reason": reason, ":now_ms": now })?;
     Ok(())

@@ -11,8 +11,8 @@ use crate::time::Timestamp;
 const READY_BATCH: u32 = 1_000;
 /// So many jobs of kinds that the engine has no handler for are passed over before they are set aside.
 const FOREIGN_KINDS: usize = 64;
-/// Jobs set aside for want of a handler come back after so many milliseconds.
-const SET_ASIDE_MS: i64 = 15_000;
+/// Jobs set aside for want of a handler, or since they cannot be claimed, come back after so many milliseconds.
+pub(super) const SET_ASIDE_MS: i64 = 15_000;
 
 const IS_PAUSED: &str = "
 SELECT 1
