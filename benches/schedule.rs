@@ -4,6 +4,8 @@
 //! others: no zone, no clock changes, no either-day rule. Each question starts at another of 64 instants of a
 //! year, so that no answer is always the same.
 
+#![allow(clippy::expect_used, reason = "a benchmark stops where its own table is wrong")]
+
 use std::cell::Cell;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -31,6 +33,7 @@ const CLASSES: &[Class] = &[
     Class { name: "sparse: yearly", line: "0 0 1 1 *", wall: Some("0 0 0 1 1 *") },
     Class { name: "sparse: leap day", line: "0 0 29 2 *", wall: Some("0 0 0 29 2 *") },
     Class { name: "sparse: leap day on a Sunday", line: "0 0 29 2 */7", wall: Some("0 0 0 29 2 1") },
+    Class { name: "sparse: fifth Monday of February", line: "0 0 * 2 1#5", wall: None },
 ];
 
 /// Lines that never fire; ours are refused when they are made.
@@ -82,8 +85,11 @@ fn cron(class: &Class) -> cron::Schedule {
     class.wall.and_then(|text| text.parse().ok()).expect("the class has a text for the cron crate")
 }
 
+/// croner, told to match both day fields where the line means both.
 fn croner(class: &Class) -> croner::Cron {
-    croner::parser::CronParser::new().parse(class.line).expect("croner knows the syntax")
+    let both_days = class.line.ends_with("*/7");
+    let parser = croner::parser::CronParser::builder().dom_and_dow(both_days).build();
+    parser.parse(class.line).expect("croner knows the syntax")
 }
 
 mod next {

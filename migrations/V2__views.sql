@@ -3,11 +3,14 @@
 -- years that SQLite can write is shown as its number of milliseconds. The time now is rounded, not cut, because
 -- julianday() is a fraction that may fall just short of the millisecond.
 
--- What the counts of mainspring_health_view read. They hold the few rows that somebody should look at.
+-- What the counts of mainspring_health_view and of the library read. They hold the few rows that somebody should look
+-- at.
 CREATE INDEX mainspring_jobs_paused ON mainspring_jobs (paused_at_ms)
     WHERE paused_at_ms IS NOT NULL;
 CREATE INDEX mainspring_jobs_parked ON mainspring_jobs (parked_at_ms)
     WHERE parked_at_ms IS NOT NULL;
+CREATE INDEX mainspring_jobs_disabled ON mainspring_jobs (enabled)
+    WHERE enabled = 0;
 CREATE INDEX mainspring_completions_undeliverable ON mainspring_completions (delivery)
     WHERE delivery IN ('failed', 'unknown');
 

@@ -1,4 +1,8 @@
 //! Named crash points. In a normal build they are nothing.
+#![cfg_attr(
+    not(feature = "crash-points"),
+    allow(dead_code, unreachable_pub, reason = "public, and walked by tests, with the feature only")
+)]
 
 use crate::words::words;
 

@@ -19,7 +19,6 @@ pub(crate) struct ClaimedRun {
     /// The column's text; the engine parses it, the writer does not.
     pub(crate) policies: String,
     pub(crate) on_interrupt: OnInterrupt,
-    pub(crate) recurring: bool,
     pub(crate) scheduled_for: Timestamp,
     pub(crate) attempt: u32,
     /// Attempts at this occurrence that failed before this one.
@@ -39,16 +38,11 @@ pub(crate) struct ClaimedDelivery {
     pub(crate) owner_id: OwnerId,
     pub(crate) name: Option<String>,
     pub(crate) kind: String,
-    pub(crate) queue: String,
     /// The policies of the job as they are now; the defaults if it was removed.
     pub(crate) policies: String,
     pub(crate) output: String,
     pub(crate) scheduled_for: Timestamp,
-    pub(crate) attempt: u32,
     pub(crate) request_id: Option<RequestId>,
-    pub(crate) trigger: Trigger,
-    /// Deliveries begun before this one.
-    pub(crate) delivery_attempts: u32,
     pub(crate) deliver_by: Option<Timestamp>,
 }
 
@@ -58,7 +52,6 @@ pub(crate) struct Complete {
     pub(crate) run_id: RunId,
     pub(crate) job_id: JobId,
     pub(crate) owner_id: OwnerId,
-    pub(crate) queue: String,
     pub(crate) outcome: Outcome,
     pub(crate) output: Option<String>,
     pub(crate) error: Option<String>,

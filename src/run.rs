@@ -1,5 +1,7 @@
 //! A run is one attempt at one occurrence; a completion says how it ended.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::job::JobId;
@@ -112,6 +114,8 @@ pub struct Run {
     pub attempt: u32,
     /// Why it ran.
     pub trigger: Trigger,
+    /// Which request it answers, if it was asked for besides the schedule.
+    pub request_id: Option<RequestId>,
     /// Whose it is or was.
     pub owner_id: OwnerId,
     /// When the claim was committed.
@@ -155,4 +159,38 @@ pub struct Completion {
     pub receipt: Option<String>,
     /// Why the last delivery did not succeed.
     pub delivery_error: Option<String>,
+}
+
+/// `<start of the database's uuid>-<job>-<occurrence in ms>`, or with `r<request>` for runs by hand: two
+/// requests in one millisecond are two pieces of work.
+pub(crate) fn idempotency_key(
+    prefix: &str,
+    job: JobId,
+    scheduled_for: Timestamp,
+    request: Option<RequestId>,
+) -> String {
+    match request {
+        Some(request) => format!("{prefix}-{job}-r{request}"),
+        None => format!("{prefix}-{job}-{}", scheduled_for.millis()),
+    }
+}
+
+/// The part of the database's uuid that idempotency keys begin with: eight hexadecimal digits.
+pub(crate) fn key_prefix(database_uuid: &str) -> Arc<str> {
+    database_uuid.chars().filter(char::is_ascii_hexdigit).take(8).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_names_the_file_the_job_and_the_occurrence() {
+        // D9.5, D9.6: the same for every attempt, another one for every occurrence.
+        let prefix = key_prefix("0f3c2a1b-5d6e-4f70-8192-a3b4c5d6e7f8");
+        let key = |at, request| idempotency_key(&prefix, JobId(7), Timestamp::from_millis(at), request);
+        assert_eq!(key(1_000, None), "0f3c2a1b-7-1000");
+        assert_ne!(key(1_000, None), key(2_000, None));
+        assert_eq!(key(1_000, Some(RequestId(3))), "0f3c2a1b-7-r3");
+    }
 }

@@ -1,7 +1,8 @@
 //! Instants and clocks. An instant is a count of milliseconds since 1970 in UTC, in memory and in SQL.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
@@ -104,6 +105,12 @@ impl FromSql for Timestamp {
 pub trait Clock: Send + Sync + 'static {
     /// The wall clock: what occurrences are compared with.
     fn now(&self) -> Timestamp;
+
+    /// A clock that only goes forward, from any beginning: what waits and ages are measured with.
+    fn steady(&self) -> Duration {
+        static BEGINNING: OnceLock<Instant> = OnceLock::new();
+        BEGINNING.get_or_init(Instant::now).elapsed()
+    }
 
     /// How long a thread may sleep at most before it looks at the clock again, given that `wait` of wall
     /// time remain. A manual clock answers with a short real time, since its own moves only by hand.

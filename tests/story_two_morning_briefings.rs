@@ -10,6 +10,7 @@
 //! delivery recovery does what the job's policy says, which for recurring jobs is never to repeat by itself.
 #![cfg(target_os = "linux")]
 #![allow(
+    clippy::type_complexity,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -19,6 +19,7 @@ use children::eventually;
 use children::ledger::Deed;
 use children::rows::{assert_sound, edit, runs, settled};
 use mainspring::plan::Trigger;
+use mainspring::testing::ManualClock;
 use mainspring::{Clock, NewJob, Queue, Schedule, SystemClock, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -133,6 +134,33 @@ async fn a_jump_of_the_clock_by_eight_hours_runs_each_job_once() {
         assert_eq!(found, [(Trigger::Schedule, clock.now())]);
         assert!(queue.get(job).await.unwrap().next_run_at.unwrap() > clock.now());
     }
+    stop(engine).await;
+    assert_sound(&queue).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_while_the_file_was_locked_is_noticed_all_the_same() {
+    // The jump was taken note of before the jobs were planned anew. That failed, and was not tried again.
+    let app = App::new();
+    let clock = ManualClock::at(Timestamp::from_millis(1_773_126_000_000)); // 07:00
+    let options = app::options(app.path()).busy_timeout(Duration::from_millis(10));
+    let queue = Queue::open_on_clock(&options, Arc::new(clock.clone())).unwrap();
+    let hourly = Schedule::cron("0 * * * *").unwrap();
+    let job = queue.schedule("hourly", hourly, work("hourly")).await.unwrap().id();
+    let engine = start(&queue).await;
+    let hours = |hours: u64| Duration::from_secs(3600 * hours);
+    clock.advance(hours(8));
+    settled(&queue, 1).await;
+    let mut other = Connection::open(queue.path()).unwrap();
+    let lock = other.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+    clock.set(clock.now().minus(hours(6)));
+    eventually("a tick fails", || async { engine.health().last_error }).await;
+    lock.rollback().unwrap();
+    eventually("it is planned anew", || async {
+        let next = queue.get(job).await.unwrap().next_run_at.unwrap();
+        (next == clock.now().plus(hours(1))).then_some(())
+    })
+    .await;
     stop(engine).await;
     assert_sound(&queue).await;
 }

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::generation::Generation;
 use super::messages::{EngineEvent, EngineSpec, StopReason};
 use super::owner::OwnerLock;
-use super::thread::Generation;
 use crate::exchange::{ClaimedDelivery, ClaimedRun};
 use crate::run::{OwnerId, RunId};
 use tokio::sync::mpsc::UnboundedSender;

@@ -1,20 +1,19 @@
 //! The handle on the writer: commands go in, answers come out after the commit.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::engines::{Engines, Owned};
-use super::inbox::Inbox;
+use super::engines::Owned;
 use super::liveness::end_lives;
 use super::messages::{BeginDelivery, Complete, Completed, EngineSpec, SettleDelivery};
 use super::op::{Answer, Effect, Op, Patience, Promise};
 use super::owner::OwnerLock;
-use super::pulse::{CoreHealth, Pulse};
+use super::pulse::CoreHealth;
+use super::shared::Shared;
 use super::thread::Writer;
 use crate::error::{Error, Result};
 use crate::job::Limits;
@@ -24,42 +23,28 @@ use crate::store::owners::NewOwner;
 use crate::store::{Database, deliver, owners};
 use crate::time::{Clock, Timestamp};
 
-/// What the generations of a writer, and everybody who talks to them, have in common.
-pub(super) struct Shared {
-    pub(super) db: Database,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) inbox: Inbox,
-    pub(super) engines: Engines,
-    pub(super) pulse: Pulse,
-    pub(super) host: String,
+/// The shared parts with the writer that drives them now. When the last handle is gone the writer closes.
+struct Driven {
+    shared: Arc<Shared>,
     current: Mutex<Option<Writer>>,
-    /// Another connection of this process is about to commit something for the queue.
-    hinted: AtomicBool,
 }
 
-impl Shared {
-    pub(super) fn take_hint(&self) -> bool {
-        self.hinted.swap(false, Ordering::Relaxed)
-    }
-
+impl Driven {
     fn current(&self) -> MutexGuard<'_, Option<Writer>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Closes the writer when the last handle is gone.
-struct Closer(Arc<Shared>);
-
-impl Drop for Closer {
+impl Drop for Driven {
     fn drop(&mut self) {
-        self.0.inbox.close();
+        self.shared.inbox.close();
     }
 }
 
 /// A handle on the writer; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Handle {
-    closer: Arc<Closer>,
+    driven: Arc<Driven>,
 }
 
 impl std::fmt::Debug for Handle {
@@ -71,29 +56,19 @@ impl std::fmt::Debug for Handle {
 impl Handle {
     /// Starts the writer of an open file.
     pub(crate) fn start(db: Database, clock: Arc<dyn Clock>) -> Result<Self> {
-        let shared = Arc::new(Shared {
-            pulse: Pulse::new(clock.now()),
-            db,
-            clock: Arc::clone(&clock),
-            inbox: Inbox::default(),
-            engines: Engines::default(),
-            host: host(),
-            current: Mutex::new(None),
-            hinted: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(db, Arc::clone(&clock)));
         let writer = Writer::start(&shared, 1)?;
-        *shared.current() = Some(writer);
         let weak = Arc::downgrade(&shared);
         clock.on_move(Box::new(move || {
             if let Some(shared) = weak.upgrade() {
                 shared.inbox.nudge();
             }
         }));
-        Ok(Self { closer: Arc::new(Closer(shared)) })
+        Ok(Self { driven: Arc::new(Driven { shared, current: Mutex::new(Some(writer)) }) })
     }
 
     fn shared(&self) -> &Arc<Shared> {
-        &self.closer.0
+        &self.driven.shared
     }
 
     pub(crate) fn database(&self) -> &Database {
@@ -114,8 +89,8 @@ impl Handle {
 
     pub(crate) fn health(&self) -> CoreHealth {
         let shared = self.shared();
-        let generation = shared.current().as_ref().map_or(0, |writer| writer.generation.number);
-        shared.pulse.health(generation, shared.inbox.len())
+        let generation = self.driven.current().as_ref().map_or(0, |writer| writer.generation.number);
+        shared.pulse.health(generation, shared.inbox.len(), shared.clock.steady())
     }
 
     /// Wakes the writer, so that it looks at the file and the clock; writes nothing.
@@ -125,8 +100,7 @@ impl Handle {
 
     /// Another connection of this process is in a transaction for the queue: its commit is looked for closely.
     pub(crate) fn expect_commit(&self) {
-        self.shared().hinted.store(true, Ordering::Relaxed);
-        self.shared().inbox.nudge();
+        self.shared().hint();
     }
 
     /// Runs a function in the next transaction; resolves after the commit. The function may be called several
@@ -163,7 +137,8 @@ impl Handle {
     ) -> Result<T> {
         let (sender, receiver) = oneshot::channel();
         let answer = Answer::Task(sender);
-        let op = Op { promise, patience, effect, since: Instant::now(), run, result: None, answer };
+        let since = self.clock().steady();
+        let op = Op { promise, patience, effect, since, run, result: None, answer };
         self.shared().inbox.push(Box::new(op), true)?;
         receiver.await.unwrap_or(Err(Error::Closed))
     }
@@ -179,7 +154,7 @@ impl Handle {
         let (sender, receiver) = sync_channel(1);
         let answer = Answer::Thread(sender);
         let effect = if effect_stops { Effect::MayStopRuns } else { Effect::None };
-        let since = Instant::now();
+        let since = self.clock().steady();
         let op = Op { promise, patience: Patience::Caller, effect, since, run, result: None, answer };
         self.shared().inbox.push(Box::new(op), false)?;
         self.help();
@@ -189,13 +164,13 @@ impl Handle {
     /// Drives the writer if nobody else does; otherwise sees to it that whoever does takes the command, too.
     fn help(&self) {
         let shared = self.shared();
-        let writer = shared.current().clone();
+        let writer = self.driven.current().clone();
         if let Some(writer) = writer {
             match writer.core.try_lock() {
                 Ok(mut core) => {
                     let sleep = core.step();
                     drop(core);
-                    shared.inbox.wake_by(Instant::now() + sleep);
+                    shared.inbox.wake_within(sleep);
                     return;
                 }
                 Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock) => {}
@@ -207,7 +182,7 @@ impl Handle {
     /// Begins an engine's life: its lock and its row; then it claims.
     pub(crate) fn attach(&self, spec: EngineSpec) -> Result<OwnerId> {
         let shared = self.shared();
-        let generation = shared.current().as_ref().map_or(1, |writer| writer.generation.number);
+        let generation = self.driven.current().as_ref().map_or(1, |writer| writer.generation.number);
         let lock = OwnerLock::take(&shared.db.owners_dir()?)?;
         let (uuid, host) = (lock.uuid().to_owned(), shared.host.clone());
         let id = self.write_blocking(Promise::Kept, false, move |tx, now| {
@@ -281,7 +256,7 @@ impl Handle {
     /// nothing any more.
     pub(crate) fn replace_generation(&self) -> Result<()> {
         let shared = self.shared();
-        let mut current = shared.current();
+        let mut current = self.driven.current();
         let number = match &*current {
             Some(writer) => {
                 shared.engines.end(&writer.generation);
@@ -299,15 +274,6 @@ impl Handle {
     pub(crate) fn close(&self, longest: Duration) -> bool {
         let shared = self.shared();
         shared.inbox.close();
-        let until = Instant::now() + longest;
-        while shared.inbox.len() > 0 && Instant::now() < until {
-            std::thread::yield_now();
-        }
-        shared.inbox.len() == 0
+        shared.inbox.wait_until_empty(longest)
     }
-}
-
-fn host() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().chars().take(200).collect())
 }

@@ -17,6 +17,7 @@ const BATCH: usize = 512;
 pub(super) struct Inbox {
     state: Mutex<State>,
     woken: Condvar,
+    taken: Condvar,
 }
 
 #[derive(Default)]
@@ -61,7 +62,14 @@ impl Inbox {
         let mut state = self.lock();
         let count = state.commands.len().min(BATCH);
         state.nudged = false;
-        state.commands.drain(..count).collect()
+        let taken = state.commands.drain(..count).collect();
+        let awaited = state.closed;
+        drop(state);
+        if awaited {
+            // A call of the system each time, so not in every step.
+            self.taken.notify_all();
+        }
+        taken
     }
 
     pub(super) fn len(&self) -> usize {
@@ -74,8 +82,9 @@ impl Inbox {
         self.woken.notify_all();
     }
 
-    /// Wakes the thread if it would sleep past `at`: somebody else has found earlier work for it.
-    pub(super) fn wake_by(&self, at: Instant) {
+    /// Wakes the thread if it would sleep for longer: somebody else has found earlier work for it.
+    pub(super) fn wake_within(&self, wait: Duration) {
+        let at = Instant::now() + wait;
         let state = self.lock();
         let work = !state.commands.is_empty();
         let late = state.sleeps_until.is_some_and(|until| work || until > at);
@@ -89,6 +98,20 @@ impl Inbox {
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.woken.notify_all();
+    }
+
+    /// Whether all commands were taken before the time was over.
+    pub(super) fn wait_until_empty(&self, longest: Duration) -> bool {
+        let until = Instant::now() + longest;
+        let mut state = self.lock();
+        while !state.commands.is_empty() {
+            let now = Instant::now();
+            if now >= until {
+                return false;
+            }
+            state = self.taken.wait_timeout(state, until - now).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
     }
 
     pub(super) fn is_closed(&self) -> bool {

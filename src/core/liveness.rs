@@ -1,18 +1,18 @@
 //! Who lives: other owners' deaths are found by their locks, and what the dead left is settled in pieces.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::engines::Owned;
-use super::handle::Shared;
+use super::generation::Generation;
 use super::owner::{self, OwnerLock};
-use super::thread::Generation;
+use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::run::OwnerId;
 use crate::store::owners::{EndReason, NewOwner, Owner};
 use crate::store::recover::{Cause, has_work, interrupted, recover};
-use crate::store::{deliver, owners};
+use crate::store::{deliver, owners, set_back};
 use crate::time::Timestamp;
 
 /// Other owners' locks are tried this often.
@@ -20,29 +20,31 @@ const LOOK_AT_OWNERS: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub(super) struct Liveness {
-    looked_at: Option<Instant>,
+    /// On the steady clock.
+    looked_at: Option<Duration>,
     /// A dead owner whose recovery goes on, a piece a step.
     recovering: Option<Owner>,
     /// Open runs of this process may have been asked to stop, or ended by somebody else.
     pub(super) look_at_stops: bool,
+    /// What the clock showed at the last look, to notice that it was set back.
+    clock_showed: Option<Timestamp>,
 }
 
 impl Liveness {
-    /// Whether it is time to look at what no command and no other process tells.
-    pub(super) fn is_due(&self) -> bool {
-        self.looked_at.is_none_or(|at| at.elapsed() >= LOOK_AT_OWNERS)
+    fn is_due(&self, steady: Duration) -> bool {
+        self.looked_at.is_none_or(|at| steady.saturating_sub(at) >= LOOK_AT_OWNERS)
     }
 
-    pub(super) fn may_write(&self, news: bool) -> bool {
-        news || self.recovering.is_some() || self.is_due()
+    pub(super) fn may_write(&self, news: bool, steady: Duration) -> bool {
+        news || self.recovering.is_some() || self.is_due(steady)
     }
 
     /// How long until the next look.
-    pub(super) fn next_look(&self) -> Duration {
+    pub(super) fn next_look(&self, steady: Duration) -> Duration {
         if self.recovering.is_some() || self.look_at_stops {
             return Duration::ZERO;
         }
-        self.looked_at.map_or(Duration::ZERO, |at| LOOK_AT_OWNERS.saturating_sub(at.elapsed()))
+        self.looked_at.map_or(Duration::ZERO, |at| LOOK_AT_OWNERS.saturating_sub(steady.saturating_sub(at)))
     }
 
     pub(super) fn tend(
@@ -53,10 +55,11 @@ impl Liveness {
         news: bool,
         now: Timestamp,
     ) -> Result<()> {
-        let due = self.is_due();
+        let steady = shared.clock.steady();
+        let due = self.is_due(steady);
+        self.follow_the_clock(generation, conn, now)?;
         if due {
-            self.looked_at = Some(Instant::now());
-            shared.db.check_identity()?;
+            self.looked_at = Some(steady);
             renew_owners(shared, generation, conn, now)?;
         }
         if std::mem::take(&mut self.look_at_stops) || news || due {
@@ -74,6 +77,28 @@ impl Liveness {
             // The next dead one is looked for at once.
             (self.recovering, self.looked_at) = (None, None);
         }
+        Ok(())
+    }
+}
+
+/// A clock that falls back by less is being corrected, and jobs wait that long at most.
+const TOLERANCE: Duration = Duration::from_secs(60);
+
+impl Liveness {
+    /// A clock that was set back would leave jobs waiting until the old time comes round.
+    fn follow_the_clock(&mut self, generation: &Generation, conn: &Connection, now: Timestamp) -> Result<()> {
+        let set_back_by = match self.clock_showed {
+            Some(before) => Some(before.since(now)).filter(|by| *by > TOLERANCE),
+            None => set_back::claims_lie_ahead(conn, now)?,
+        };
+        if let Some(by) = set_back_by {
+            let tx = begin(conn, generation)?;
+            let jobs = set_back::set_back(&tx, by, now)?;
+            commit(tx, generation)?;
+            tracing::warn!(jobs, %now, "the clock was set back: jobs whose times it had run ahead of are planned anew");
+        }
+        // Only now: what could not be written is noticed again.
+        self.clock_showed = Some(now);
         Ok(())
     }
 }

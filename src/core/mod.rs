@@ -5,6 +5,7 @@
 //! writer idle does its work itself.
 
 mod engines;
+mod generation;
 mod handle;
 mod inbox;
 mod liveness;
@@ -12,6 +13,7 @@ pub(crate) mod messages;
 mod op;
 mod owner;
 mod pulse;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod thread;

@@ -1,7 +1,7 @@
 //! A command: what it does in a transaction, and how its caller gets the answer after the commit.
 
 use std::sync::mpsc::SyncSender;
-use std::time::Instant;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -60,7 +60,8 @@ pub(super) trait Work: Send {
     fn promise(&self, conn: &Connection) -> Promise;
     fn patience(&self) -> Patience;
     fn effect(&self) -> Effect;
-    fn since(&self) -> Instant;
+    /// When it was given, on the steady clock.
+    fn since(&self) -> Duration;
     /// Runs it in a transaction; from scratch each time, since a commit that failed is driven again. An error
     /// or a panic that belongs to the command is kept for its caller, and what it wrote is rolled back.
     fn apply(&mut self, tx: &Connection, now: Timestamp) -> Applied;
@@ -102,7 +103,7 @@ pub(super) struct Op<T, F> {
     pub(super) promise: Promise,
     pub(super) patience: Patience,
     pub(super) effect: Effect,
-    pub(super) since: Instant,
+    pub(super) since: Duration,
     pub(super) run: F,
     pub(super) result: Option<Result<T>>,
     pub(super) answer: Answer<T>,
@@ -131,7 +132,7 @@ where
         self.effect
     }
 
-    fn since(&self) -> Instant {
+    fn since(&self) -> Duration {
         self.since
     }
 

@@ -1,10 +1,10 @@
 //! Signs of life of the writer, for those who must not wait for it.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::time::Timestamp;
+use crate::time::{Timestamp, millis_of};
 
 /// How the writer is.
 #[derive(Clone, Debug)]
@@ -25,8 +25,7 @@ pub(crate) struct CoreHealth {
 
 /// Written by the writer's thread, read by everybody; never locked across a system call.
 pub(super) struct Pulse {
-    began: Instant,
-    ticked_after_ms: AtomicU64,
+    ticked_steady_ms: AtomicI64,
     ticked_at: AtomicI64,
     next_due: AtomicI64,
     last_error: Mutex<Option<String>>,
@@ -35,19 +34,17 @@ pub(super) struct Pulse {
 const NEVER: i64 = i64::MAX;
 
 impl Pulse {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new(now: Timestamp, steady: Duration) -> Self {
         Self {
-            began: Instant::now(),
-            ticked_after_ms: AtomicU64::new(0),
+            ticked_steady_ms: AtomicI64::new(millis_of(steady)),
             ticked_at: AtomicI64::new(now.millis()),
             next_due: AtomicI64::new(NEVER),
             last_error: Mutex::new(None),
         }
     }
 
-    pub(super) fn tick(&self, now: Timestamp) {
-        let after = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.ticked_after_ms.store(after, Ordering::Relaxed);
+    pub(super) fn tick(&self, now: Timestamp, steady: Duration) {
+        self.ticked_steady_ms.store(millis_of(steady), Ordering::Relaxed);
         self.ticked_at.store(now.millis(), Ordering::Relaxed);
     }
 
@@ -59,13 +56,13 @@ impl Pulse {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
-    pub(super) fn health(&self, generation: u32, waiting_commands: usize) -> CoreHealth {
-        let ticked = Duration::from_millis(self.ticked_after_ms.load(Ordering::Relaxed));
+    pub(super) fn health(&self, generation: u32, waiting_commands: usize, steady: Duration) -> CoreHealth {
+        let ticked = self.ticked_steady_ms.load(Ordering::Relaxed).unsigned_abs();
         let next_due = self.next_due.load(Ordering::Relaxed);
         CoreHealth {
             generation,
             last_tick_at: Timestamp::from_millis(self.ticked_at.load(Ordering::Relaxed)),
-            since_last_tick: self.began.elapsed().saturating_sub(ticked),
+            since_last_tick: steady.saturating_sub(Duration::from_millis(ticked)),
             next_due_at: (next_due != NEVER).then(|| Timestamp::from_millis(next_due)),
             waiting_commands,
             last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),

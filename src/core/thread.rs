@@ -1,34 +1,12 @@
-//! Generations of the writer: its thread, and its replacement when it hangs.
+//! The thread of a writer.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::handle::Shared;
+use super::generation::Generation;
+use super::shared::Shared;
 use super::writer::Core;
 use crate::error::{Error, Result};
-
-/// One writer, from its start until it is replaced or the queue closes.
-#[derive(Debug)]
-pub(super) struct Generation {
-    pub(super) number: u32,
-    over: AtomicBool,
-}
-
-impl Generation {
-    pub(super) fn new(number: u32) -> Self {
-        Self { number, over: AtomicBool::new(false) }
-    }
-
-    /// Whether another generation has taken over: this one commits nothing any more.
-    pub(super) fn is_over(&self) -> bool {
-        self.over.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn end(&self) {
-        self.over.store(true, Ordering::SeqCst);
-    }
-}
 
 /// A running writer.
 #[derive(Clone)]

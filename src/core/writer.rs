@@ -2,19 +2,20 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::handle::Shared;
+use super::generation::Generation;
 use super::liveness::{self, Liveness};
 use super::op::{Applied, Effect, Patience, Promise, Work};
-use super::thread::Generation;
+use super::shared::Shared;
 use crate::error::{Error, Result, caught};
 use crate::exchange::{ClaimedDelivery, ClaimedRun};
 use crate::policy::Durability;
 use crate::run::RunId;
 use crate::store::claim::{Burst, ClaimRequest, claim};
+use crate::store::savepoint::{self, Savepoint};
 use crate::store::{Sync, deliver, owners, read, replan, set_synchronous};
 use crate::time::Timestamp;
 
@@ -43,7 +44,8 @@ pub(super) struct Core {
     conn: Option<Connection>,
     synchronous: Option<Sync>,
     data_version: Option<i64>,
-    changed_at: Instant,
+    /// When another connection committed last, on the steady clock.
+    changed_at: Duration,
     /// Names this writer in its marks.
     writer_id: i64,
     transaction_no: i64,
@@ -51,11 +53,13 @@ pub(super) struct Core {
     unresolved: Option<Batch>,
     burst: HashMap<crate::run::OwnerId, Burst>,
     /// Queues whose ready jobs could not be claimed, and when to look again.
-    stuck: HashMap<Arc<str>, Instant>,
+    stuck: HashMap<Arc<str>, Duration>,
     needs_sync: bool,
     /// A claim failed for what a row holds: each job is claimed in a savepoint of its own, so that the one which
     /// cannot be claimed is found and parked.
     careful: bool,
+    /// Somebody else wrote: jobs whose next time they took away are to be looked for, once there is an engine.
+    look_for_unplanned: bool,
     failures: u32,
     liveness: Liveness,
 }
@@ -81,7 +85,7 @@ impl Core {
             conn: None,
             synchronous: None,
             data_version: None,
-            changed_at: Instant::now(),
+            changed_at: Duration::ZERO,
             writer_id: i64::from_ne_bytes(uuid::Uuid::new_v4().as_u64_pair().0.to_ne_bytes()) >> 1,
             transaction_no: 0,
             unresolved: None,
@@ -89,6 +93,7 @@ impl Core {
             stuck: HashMap::new(),
             needs_sync: false,
             careful: false,
+            look_for_unplanned: true,
             failures: 0,
             liveness: Liveness::default(),
         }
@@ -116,8 +121,10 @@ impl Core {
 
     fn try_step(&mut self) -> Result<Duration> {
         let now = self.shared.clock.now();
-        self.shared.pulse.tick(now);
+        self.shared.pulse.tick(now, self.shared.clock.steady());
         self.connect()?;
+        // SQLite does not notice that its file was deleted or replaced: what is written then is lost.
+        self.shared.db.check_identity()?;
         self.resolve(now)?;
         let news = self.look_for_changes()?;
         let mut commands = self.shared.inbox.take();
@@ -156,10 +163,12 @@ impl Core {
     /// Callers that have waited as long as they may get the error; facts wait on.
     fn fail_impatient(&mut self, error: &Error) {
         let patience = self.shared.db.options().busy_timeout;
+        let steady = self.shared.clock.steady();
         let hopeless = !error.is_transient() || matches!(error, Error::DiskFull);
         let (impatient, patient): (Vec<_>, Vec<_>) =
             self.shared.inbox.take().into_iter().partition(|command| {
-                command.patience() == Patience::Caller && (hopeless || command.since().elapsed() >= patience)
+                command.patience() == Patience::Caller
+                    && (hopeless || steady.saturating_sub(command.since()) >= patience)
             });
         self.shared.inbox.put_back(patient);
         for command in impatient {
@@ -168,7 +177,8 @@ impl Core {
         if let Some(batch) = &mut self.unresolved {
             let (impatient, patient): (Vec<_>, Vec<_>) =
                 std::mem::take(&mut batch.commands).into_iter().partition(|command| {
-                    command.patience() == Patience::Caller && command.since().elapsed() >= patience
+                    command.patience() == Patience::Caller
+                        && steady.saturating_sub(command.since()) >= patience
                 });
             batch.commands = patient;
             for command in impatient {
@@ -191,11 +201,10 @@ impl Core {
 
     /// Whether another connection has committed since the last look.
     fn look_for_changes(&mut self) -> Result<bool> {
-        let version: i64 =
-            self.conn()?.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        let version = savepoint::data_version(self.conn()?)?;
         let changed = self.data_version.replace(version) != Some(version);
         if changed || self.shared.take_hint() {
-            self.changed_at = Instant::now();
+            self.changed_at = self.shared.clock.steady();
         }
         if changed {
             self.stuck.clear();
@@ -207,7 +216,7 @@ impl Core {
 
     fn something_is_due(&mut self, now: Timestamp) -> Result<bool> {
         let rooms = self.shared.engines.rooms(self.generation.number, &[], &[]);
-        let looked_at = Instant::now();
+        let looked_at = self.shared.clock.steady();
         self.stuck.retain(|_, again| *again > looked_at);
         let conn = self.conn()?;
         for room in rooms {
@@ -277,7 +286,7 @@ impl Core {
                 self.careful = !error.is_transient();
                 Failed::Before(error)
             })?;
-            if claims.runs.is_empty() && room.slots > 0 && !claims.needs_sync {
+            if claims.runs.is_empty() && room.slots > 0 && !claims.needs_sync && !claims.left {
                 batch.stuck.insert(Arc::clone(&room.queue));
             }
             batch.needs_sync |= claims.needs_sync;
@@ -330,7 +339,7 @@ impl Core {
             }
         }
         (self.needs_sync, self.careful) = (batch.needs_sync, false);
-        let again = Instant::now() + LOOK_AGAIN;
+        let again = self.shared.clock.steady() + LOOK_AGAIN;
         self.stuck = batch.stuck.into_iter().map(|queue| (queue, again)).collect();
         self.liveness.look_at_stops |= batch.may_stop_runs;
         self.shared.engines.ended(&ended, &delivered);
@@ -369,23 +378,29 @@ impl Core {
 
     /// What is not a command: other owners' deaths, stops, jobs without a next time.
     fn tend(&mut self, news: bool, now: Timestamp) -> Result<()> {
-        let Self { liveness: looks, shared, generation, conn, synchronous, .. } = self;
+        self.look_for_unplanned |= news;
+        let Self { liveness: looks, shared, generation, conn, synchronous, look_for_unplanned, .. } = self;
         let Some(conn) = conn.as_ref() else { return Err(Error::Closed) };
         if !shared.engines.any() {
             return Ok(());
         }
-        if looks.may_write(news) && *synchronous != Some(Sync::Normal) {
+        if looks.may_write(news, shared.clock.steady()) && *synchronous != Some(Sync::Normal) {
             set_synchronous(conn, Sync::Normal)?;
             *synchronous = Some(Sync::Normal);
         }
-        // A look in between, too: news that came while no engine was attached are no news to the next one.
-        let look = news || looks.is_due();
         looks.tend(shared, generation, conn, news, now)?;
-        if look && replan::has_unplanned(conn)? {
+        if *look_for_unplanned && replan::has_unplanned(conn)? {
+            if *synchronous != Some(Sync::Normal) {
+                set_synchronous(conn, Sync::Normal)?;
+                *synchronous = Some(Sync::Normal);
+            }
             let tx = liveness::begin(conn, generation)?;
             let planned = replan::replan(&tx, now)?;
             liveness::commit(tx, generation)?;
             tracing::info!(jobs = planned, "jobs without a next time were planned anew");
+        } else {
+            // Looked at again until none is left: they are planned a batch at a time.
+            *look_for_unplanned = false;
         }
         Ok(())
     }
@@ -406,14 +421,11 @@ impl Core {
         }
         self.shared.pulse.next_due(next);
         let until_due = next.map_or(LONGEST_SLEEP, |at| self.shared.clock.real_wait(at.since(now)));
-        let poll = poll_interval(self.changed_at.elapsed());
-        let look_again = self
-            .stuck
-            .values()
-            .map(|again| again.saturating_duration_since(Instant::now()))
-            .min()
-            .unwrap_or(LONGEST_SLEEP);
-        Ok(until_due.min(poll).min(look_again).min(self.liveness.next_look()).min(LONGEST_SLEEP))
+        let steady = self.shared.clock.steady();
+        let poll = poll_interval(steady.saturating_sub(self.changed_at));
+        let look_again =
+            self.stuck.values().map(|again| again.saturating_sub(steady)).min().unwrap_or(LONGEST_SLEEP);
+        Ok(until_due.min(poll).min(look_again).min(self.liveness.next_look(steady)).min(LONGEST_SLEEP))
     }
 
     /// The last step of a queue that closes: the writer's mark is forgotten.
@@ -482,15 +494,10 @@ struct Effects {
 fn apply_all(tx: &Connection, commands: &mut [Box<dyn Work>], now: Timestamp) -> Result<Effects> {
     let mut effects = Effects::default();
     for command in commands {
-        tx.prepare_cached("SAVEPOINT command")?.execute([])?;
+        let savepoint = Savepoint::begin(tx)?;
         match command.apply(tx, now) {
-            Applied::Keep => {
-                tx.prepare_cached("RELEASE command")?.execute([])?;
-            }
-            Applied::Undo => {
-                tx.prepare_cached("ROLLBACK TO command")?.execute([])?;
-                tx.prepare_cached("RELEASE command")?.execute([])?;
-            }
+            Applied::Keep => savepoint.keep()?,
+            Applied::Undo => savepoint.undo()?,
             Applied::Broken(error) => return Err(error),
         }
         match command.effect() {

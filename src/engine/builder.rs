@@ -76,6 +76,10 @@ impl EngineBuilder {
 
     /// Serves this queue, with at most so many runs at once. Defaults to the queue `default` with four workers
     /// for each thread of the machine; that default is gone once a queue is named.
+    ///
+    /// Workers of one queue take no jobs of another: a queue of its own is a reserve of its own. A handler that
+    /// waits for a job of its own queue holds a worker meanwhile; where all workers may come to wait like that,
+    /// give the jobs a timeout.
     pub fn queue(mut self, name: impl Into<String>, workers: u32) -> Self {
         self.queues.push(QueueSpec { name: name.into(), workers });
         self

@@ -10,7 +10,7 @@ use super::handover::Handover;
 use crate::core::messages::ClaimedRun;
 use crate::job::JobId;
 use crate::plan::Trigger;
-use crate::run::{RequestId, RunId};
+use crate::run::{RunId, idempotency_key};
 use crate::time::{Clock, Timestamp};
 
 /// What a handler knows of the run that it is called for. Cheap to clone.
@@ -228,39 +228,5 @@ impl std::fmt::Debug for DeliveryContext {
             .field("attempt", &self.attempt)
             .field("scheduled_for", &self.scheduled_for())
             .finish_non_exhaustive()
-    }
-}
-
-/// `<start of the database's uuid>-<job>-<occurrence in ms>`, or with `r<request>` for runs by hand: two
-/// requests in one millisecond are two pieces of work.
-pub(super) fn idempotency_key(
-    prefix: &str,
-    job: JobId,
-    scheduled_for: Timestamp,
-    request: Option<RequestId>,
-) -> String {
-    match request {
-        Some(request) => format!("{prefix}-{job}-r{request}"),
-        None => format!("{prefix}-{job}-{}", scheduled_for.millis()),
-    }
-}
-
-/// The part of the database's uuid that idempotency keys begin with: eight hexadecimal digits.
-pub(super) fn key_prefix(database_uuid: &str) -> Arc<str> {
-    database_uuid.chars().filter(char::is_ascii_hexdigit).take(8).collect::<String>().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_key_names_the_file_the_job_and_the_occurrence() {
-        // D9.5, D9.6: the same for every attempt, another one for every occurrence.
-        let prefix = key_prefix("0f3c2a1b-5d6e-4f70-8192-a3b4c5d6e7f8");
-        let key = |at, request| idempotency_key(&prefix, JobId(7), Timestamp::from_millis(at), request);
-        assert_eq!(key(1_000, None), "0f3c2a1b-7-1000");
-        assert_ne!(key(1_000, None), key(2_000, None));
-        assert_eq!(key(1_000, Some(RequestId(3))), "0f3c2a1b-7-r3");
     }
 }

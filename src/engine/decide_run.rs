@@ -135,7 +135,6 @@ fn bare(
         run_id: claim.run_id,
         job_id: claim.job_id,
         owner_id: claim.owner_id,
-        queue: claim.queue.clone(),
         outcome,
         output: None,
         error: None,

@@ -49,6 +49,7 @@ pub(super) async fn deliver<W: Writer>(env: Arc<Env<W>>, handover: Box<Handover>
         return settle(&env, &handover, no_handler(&handover.kind, now)).await;
     };
     let Some(attempt) = begin(&env, &handover).await else { return DeliveryEnd::NotBegun };
+    log::delivery_begins(attempt);
     reach(CrashPoint::DeliveryBegun);
     let answer = hand_over(&env, &handover, handler, attempt).await;
     reach(CrashPoint::Delivered);

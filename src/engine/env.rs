@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::context::key_prefix;
 use super::erased::Handlers;
 use super::pulse::Pulse;
 use super::writer::Writer;
@@ -34,7 +33,7 @@ impl<W: Writer> Env<W> {
         Self {
             handlers,
             limits: writer.limits(),
-            key_prefix: key_prefix(writer.database_uuid()),
+            key_prefix: crate::run::key_prefix(writer.database_uuid()),
             deliveries: Arc::new(Semaphore::new(deliveries)),
             time_is_over: CancellationToken::new(),
             pulse: Pulse::default(),

@@ -1,11 +1,10 @@
 //! An output on its way to its receiver: from a run that has just completed, or from the file.
 
-use super::context::idempotency_key;
 use super::log;
 use crate::core::messages::{ClaimedDelivery, ClaimedRun};
 use crate::job::JobId;
 use crate::policy::Policies;
-use crate::run::{OwnerId, RunId};
+use crate::run::{OwnerId, RunId, idempotency_key};
 use crate::time::Timestamp;
 
 /// A stored output with what its delivery needs to know.

@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
+use tracing::field::display;
 use tracing::{Span, debug, error, info, info_span, warn};
 
 use super::handover::Handover;
 use super::shutdown::ShutdownReport;
-use crate::core::messages::{ClaimedDelivery, ClaimedRun, Complete, DeliveryAnswer, Then};
+use crate::core::messages::{ClaimedDelivery, ClaimedRun, Complete, Completed, DeliveryAnswer, Then};
 use crate::error::Error;
 use crate::run::{OwnerId, RunId};
 
@@ -29,7 +30,8 @@ pub(super) fn engine_started(owner: OwnerId) {
 }
 
 pub(super) fn engine_stopped(owner: OwnerId, report: &ShutdownReport) {
-    info!(owner = owner.0, ?report, "the engine has stopped");
+    let ShutdownReport { finished, interrupted, unknown, unrecorded, .. } = *report;
+    info!(owner = owner.0, finished, interrupted, unknown, unrecorded, "the engine has stopped");
 }
 
 pub(super) fn writer_is_gone(owner: OwnerId) {
@@ -44,7 +46,13 @@ pub(super) fn task_failed(what: &'static str, why: &tokio::task::JoinError) {
     error!(what, %why, "a task of the engine ended early; recovery will settle what is left");
 }
 
-pub(super) fn run_ended(complete: &Complete) {
+/// The claim is on disk: the run is open, and the job's next time has moved on.
+pub(super) fn run_claimed(claim: &ClaimedRun) {
+    let (occurrence, trigger) = (claim.scheduled_for, claim.trigger.as_str());
+    debug!(%occurrence, trigger, next = claim.next_run_at.map(display), "claimed");
+}
+
+pub(super) fn run_ended(complete: &Complete, completed: Completed) {
     let (job, run) = (complete.job_id.0, complete.run_id.0);
     let (outcome, why) = (complete.outcome.as_str(), complete.error.as_deref());
     match (&complete.then, complete.error_class) {
@@ -56,7 +64,11 @@ pub(super) fn run_ended(complete: &Complete) {
             info!(job, run, outcome, class = class.as_str(), why, next = %at, "the run is tried again");
         }
         (Then::Again(at), None) => debug!(job, run, outcome, next = %at, "the run is tried later"),
-        (Then::Finish | Then::Retry(_), None) => debug!(job, run, outcome, "the run has ended"),
+        (Then::Finish | Then::Retry(_), None) => {
+            let delivery = completed.delivery.as_str();
+            let next = completed.next_run_at.map(display);
+            debug!(job, run, outcome, delivery, next, "the run has ended");
+        }
     }
 }
 
@@ -88,6 +100,11 @@ pub(super) fn delivery_under_default_policies(claim: &ClaimedDelivery, why: &str
         job,
         run, why, "column \"policies\" cannot be read: the output is delivered under the default policies"
     );
+}
+
+/// The begun mark is on disk: if no answer follows, nobody will know whether the output arrived.
+pub(super) fn delivery_begins(attempt: u32) {
+    debug!(attempt, "the delivery begins");
 }
 
 pub(super) fn delivery_is_anothers(run: RunId) {

@@ -77,8 +77,8 @@ impl Engine {
         handle.shutdown(patience).await.map(drop)
     }
 
-    /// Starts to run jobs; resolves once claims have begun. What dead engines left is settled from then on, some
-    /// hundred runs at a time, so that a long list of them keeps nothing waiting.
+    /// Starts to run jobs; resolves once this engine is on record as an owner. From then on it recovers what dead
+    /// engines left, and claims.
     ///
     /// # Errors
     /// Those of the database, and [`Error::Io`] for the owner's lock file.

@@ -46,6 +46,7 @@ pub(super) async fn work<W: Writer>(
     claim: Box<ClaimedRun>,
     asks: mpsc::Receiver<StopReason>,
 ) -> RunEnd {
+    log::run_claimed(&claim);
     reach(CrashPoint::Claimed);
     let prepared = match prepare(&env, *claim) {
         Ok(prepared) => prepared,
@@ -190,7 +191,7 @@ async fn complete_or_give_up<W: Writer>(env: &Env<W>, complete: Complete) -> Res
     let (complete, summary) = without_output(complete);
     match env.writer.complete(complete).await {
         Ok(completed) => {
-            log::run_ended(&summary);
+            log::run_ended(&summary, completed);
             Ok((Record::Ended(summary.outcome), completed.delivery))
         }
         Err(Error::ClaimLost(_)) => {

@@ -6,8 +6,8 @@ mod options;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use new::JobSpec;
 pub use new::NewJob;
-pub(crate) use new::{JobSpec, UniqueKey};
 pub use options::{Limits, OnDuplicate};
 
 use crate::plan::{Overlap, Position};

@@ -36,6 +36,7 @@ pub struct NewJob<A> {
     on_unknown_delivery: Option<OnUnknownDelivery>,
     overlap: Overlap,
     enabled: bool,
+    allow_past: bool,
     policies: Policies,
 }
 
@@ -84,6 +85,7 @@ impl<A: JobArgs> NewJob<A> {
             on_unknown_delivery: None,
             overlap: Overlap::default(),
             enabled: true,
+            allow_past: false,
             policies: Policies::default(),
         }
     }
@@ -115,7 +117,7 @@ impl<A: JobArgs> NewJob<A> {
     }
 
     /// Only one unfinished job of this kind may have this key; a second one is not made, and the caller is told
-    /// which job it got. Defaults to no key.
+    /// which job it got. Defaults to no key. Not for `schedule`: a name is unique already.
     pub fn unique(self, key: impl Into<String>) -> Self {
         self.unique_or(key, OnDuplicate::Keep)
     }
@@ -219,6 +221,13 @@ impl<A: JobArgs> NewJob<A> {
         self
     }
 
+    /// Takes a schedule whose one instant passed more than a minute ago: it runs at once. Defaults to refusing it, since
+    /// such an instant is more often a mistake than a wish. [`at`](Self::at) on a job that is enqueued needs no leave.
+    pub fn allow_past(mut self) -> Self {
+        self.allow_past = true;
+        self
+    }
+
     /// What the store writes for one that runs once.
     pub(crate) fn into_spec(self, limits: &Limits, now: Timestamp) -> Result<JobSpec> {
         let at = self.when.resolve(now);
@@ -241,6 +250,10 @@ impl<A: JobArgs> NewJob<A> {
                 "at",
                 "is set on a job that has a schedule: put the time in the schedule",
             ));
+        }
+        if self.unique.is_some() {
+            let why = "is set on a job that has a name: the name is unique already";
+            return Err(Error::invalid("unique key", why));
         }
         self.erase(Some(name), schedule, limits, now)
     }
@@ -286,6 +299,7 @@ impl<A: JobArgs> NewJob<A> {
             on_unknown_delivery: self.on_unknown_delivery.unwrap_or(on_unknown),
             overlap: self.overlap,
             enabled: self.enabled,
+            allow_past: self.allow_past,
             policies: self.policies.to_json(),
         })
     }
@@ -306,5 +320,7 @@ pub(crate) struct JobSpec {
     pub(crate) on_unknown_delivery: OnUnknownDelivery,
     pub(crate) overlap: Overlap,
     pub(crate) enabled: bool,
+    /// Whether a schedule of one instant may name one that has passed.
+    pub(crate) allow_past: bool,
     pub(crate) policies: String,
 }

@@ -108,12 +108,12 @@ impl CatchUp {
 
     /// How late an occurrence may be run at most.
     pub fn window(&self) -> Duration {
-        Duration::from_millis(self.within_ms.unsigned_abs())
+        Duration::from_millis(self.within_ms.max(0).unsigned_abs())
     }
 
     /// How far apart caught-up runs start.
     pub fn pause(&self) -> Duration {
-        Duration::from_millis(self.spacing_ms.unsigned_abs())
+        Duration::from_millis(self.spacing_ms.max(0).unsigned_abs())
     }
 
     /// When the overdue job number `index`, counted from 0, may start, given that the process came back at
@@ -121,10 +121,24 @@ impl CatchUp {
     ///
     /// Store it as the time when the job runs and leave its occurrence alone: then the spreading survives
     /// another crash.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mainspring::{Timestamp, plan::CatchUp};
+    ///
+    /// let back = Timestamp::from_millis(1_767_225_600_000);
+    /// assert_eq!(CatchUp::default().spread(4, back), back);
+    /// assert_eq!(CatchUp::default().spread(6, back), back.plus(Duration::from_secs(10)));
+    /// ```
     pub fn spread(&self, index: u32, now: Timestamp) -> Timestamp {
         let waits = (u64::from(index) + 1).saturating_sub(u64::from(self.at_once));
-        let wait_ms = self.spacing_ms.unsigned_abs().saturating_mul(waits);
+        let wait_ms = self.spacing_ms.max(0).unsigned_abs().saturating_mul(waits);
         now.plus(Duration::from_millis(wait_ms))
+    }
+
+    /// Whether it is [`all`](Self::all), under which missed occurrences run one after the other.
+    pub fn runs_them_all(&self) -> bool {
+        matches!(self.mode, Mode::All(_))
     }
 
     fn of(mode: Mode) -> Self {

@@ -4,9 +4,6 @@ use super::{Miss, MissReason};
 use crate::schedule::{Calendar, Schedule};
 use crate::time::Timestamp;
 
-/// Occurrences of a range are counted one by one up to here, which takes some milliseconds; a grid's are
-/// computed, however many.
-const MOST_COUNTED: u64 = 10_000;
 /// Stretches that a calendar leaves out are passed over one by one up to here: a day at a time, eleven years.
 const MOST_STRETCHES: usize = 4_096;
 /// The rows that one range with exclusions inside is split into; what is left goes into a last, inexact one.
@@ -59,6 +56,21 @@ impl<'a> Slots<'a> {
         self.previous(after(at))
     }
 
+    /// The last occurrence at `due` or before, given that `first` is one.
+    pub(super) fn latest_from(&self, first: Timestamp, due: Timestamp) -> Timestamp {
+        self.at_or_before(due).map_or(first, |latest| latest.max(first))
+    }
+
+    /// The last occurrence before `slot`, left out or not.
+    pub(super) fn any_before(&self, slot: Timestamp) -> Option<Timestamp> {
+        self.all().previous_slot(slot)
+    }
+
+    /// The first occurrence after `slot`, left out or not.
+    pub(super) fn any_after(&self, slot: Timestamp) -> Option<Timestamp> {
+        self.all().next_slot(slot)
+    }
+
     /// Whether the occurrence `slot` is left out.
     pub(super) fn excludes(&self, slot: Timestamp) -> bool {
         self.calendar.is_some_and(|calendar| calendar.excludes(slot)) || self.is_skipped_gap(slot)
@@ -100,6 +112,13 @@ impl<'a> Slots<'a> {
         Some(self.count(first, last, MissReason::Excluded))
     }
 
+    /// The part of a row up to `end`, which is within it.
+    pub(super) fn shortened(&self, miss: &Miss, end: Timestamp) -> Miss {
+        let to = self.all().previous_slot(after(end)).map_or(miss.from, |last| last.max(miss.from));
+        let shorter = self.count(miss.from, to, miss.reason);
+        Miss { exact: shorter.exact && miss.exact, ..shorter }
+    }
+
     /// The part up to `end` of what leads up to `slot`, back to `floor`.
     pub(super) fn passed_exclusions(
         &self,
@@ -139,8 +158,8 @@ impl<'a> Slots<'a> {
     /// The first occurrence after `from` that is left out, up to `last`.
     fn next_excluded(&self, from: Timestamp, last: Timestamp) -> Option<Timestamp> {
         let by_gap = self.with_gaps.as_ref().and_then(|all| {
-            all.jumps(from, last)
-                .find(|&jump| self.is_skipped_gap(jump) && all.next_slot(before(jump)) == Some(jump))
+            let is_slot = |at: &Timestamp| all.next_slot(before(*at)) == Some(*at);
+            all.clock_changes(from, last).find(|at| is_slot(at) && self.is_skipped_gap(*at))
         });
         let by_calendar = self.next_excluded_by_calendar(from, last);
         match (by_gap, by_calendar) {
@@ -167,22 +186,9 @@ impl<'a> Slots<'a> {
     /// One row for all occurrences from `from`, which is one, to `to`.
     fn count(&self, from: Timestamp, to: Timestamp, reason: MissReason) -> Miss {
         // `from` counts even if the schedule does not name it any more: the row named it.
-        let (further, exact) = match self.all().grid() {
-            Some(grid) => (grid.count(from.millis().saturating_add(1), to.millis()), true),
-            None => self.count_one_by_one(from, to),
-        };
-        Miss { from, to, occurrences: further.saturating_add(1), exact, reason }
-    }
-
-    fn count_one_by_one(&self, from: Timestamp, to: Timestamp) -> (u64, bool) {
-        let mut at = from;
-        for counted in 0..MOST_COUNTED {
-            match self.all().next_slot(at).filter(|next| *next <= to) {
-                Some(next) => at = next,
-                None => return (counted, true),
-            }
-        }
-        (MOST_COUNTED, false)
+        let further = self.all().count_slots(from, to);
+        let occurrences = further.unwrap_or(u64::from(to > from)).saturating_add(1);
+        Miss { from, to, occurrences, exact: further.is_some(), reason }
     }
 }
 

@@ -7,6 +7,13 @@ use sha2::{Digest, Sha256};
 ///
 /// The first four bytes of the key's SHA-256, as a big-endian number, modulo the window: the same on every
 /// machine and after every restart.
+///
+/// ```
+/// use mainspring::plan::stagger_ms;
+///
+/// assert_eq!(stagger_ms("7", 1_800_000), 1_601_243);
+/// assert_eq!(stagger_ms("7", 0), 0);
+/// ```
 pub fn stagger_ms(key: &str, window_ms: i64) -> i64 {
     if window_ms <= 0 {
         return 0;

@@ -38,7 +38,9 @@ impl JobKey {
     pub(super) fn resolve(&self, conn: &Connection) -> Result<JobId> {
         match self {
             Self::Id(id) => Ok(*id),
-            Self::Name(_) => self.find(conn).map(|job| job.id),
+            Self::Name(name) => {
+                read::id_of_name(conn, name)?.ok_or_else(|| Error::JobNotFound(format!("{name:?}")))
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The handle of an application on its queue: async methods, blocking ones, and those on a caller's transaction.
 
 mod blocking;
+mod declare;
 mod key;
 mod prune;
 mod read;
@@ -20,6 +21,7 @@ use crate::store::{Database, OpenOptions};
 use crate::time::{Clock, SystemClock};
 
 pub use blocking::BlockingQueue;
+pub use declare::{Declaration, ReplaceReport};
 pub use key::JobKey;
 pub use prune::{Prune, Pruned};
 pub use read::{Health, JobList, ListFilter, Status};

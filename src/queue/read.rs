@@ -9,7 +9,8 @@ use super::{JobKey, Queue, off_the_runtime};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::plan::Miss;
-use crate::run::{RequestId, Run, RunId};
+use crate::run::{RequestId, Run, RunId, idempotency_key, key_prefix};
+use crate::store::account;
 use crate::store::doctor::{self, Finding};
 use crate::store::read::{self, Counts, JobFilter};
 use crate::time::Timestamp;
@@ -69,8 +70,10 @@ pub struct Status {
     pub undelivered: u32,
     /// Deliveries in an owner's hands.
     pub delivering: u32,
-    /// Engines that have not ended, dead or alive.
+    /// Engines that have not ended, dead or alive. With none, jobs are taken and wait.
     pub engines: u32,
+    /// Queues that an operator paused: their jobs are taken and wait.
+    pub paused_queues: u32,
     /// Jobs that an operator paused.
     pub paused: u32,
     /// Jobs that the library parked.
@@ -158,6 +161,15 @@ impl Queue {
         self.reading(move |conn| read::run_of_request(conn, key.resolve(conn)?, request.0)).await
     }
 
+    /// The text that names the work of this run to everything outside the file: that of
+    /// [`RunContext::idempotency_key`](crate::RunContext::idempotency_key) in its handler, and of
+    /// [`DeliveryContext::idempotency_key`](crate::DeliveryContext::idempotency_key) in its delivery. Ask the
+    /// receiver for it when a delivery is unknown.
+    pub fn idempotency_key(&self, run: &Run) -> String {
+        let prefix = key_prefix(self.database_uuid());
+        idempotency_key(&prefix, run.job_id, run.scheduled_for, run.request_id)
+    }
+
     /// The newest misses of a job, newest first: what did not run, and why.
     ///
     /// # Errors
@@ -165,6 +177,22 @@ impl Queue {
     pub async fn misses(&self, job: impl Into<JobKey>, limit: u32) -> Result<Vec<Miss>> {
         let key = job.into();
         self.reading(move |conn| read::misses_of_job(conn, key.resolve(conn)?, limit)).await
+    }
+
+    /// The occurrences of the job's present schedule between `from` and `to`, both included, that are neither run,
+    /// nor on record as missed, nor still ahead. There are none: every occurrence is accounted for. At most
+    /// 100,000 occurrences are looked at.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] for a range with more occurrences.
+    pub async fn unaccounted(
+        &self,
+        job: impl Into<JobKey>,
+        from: impl Into<Timestamp>,
+        to: impl Into<Timestamp>,
+    ) -> Result<Vec<Timestamp>> {
+        let (key, from, to) = (job.into(), from.into(), to.into());
+        self.reading(move |conn| account::unaccounted(conn, key.resolve(conn)?, from, to)).await
     }
 
     /// The queue in numbers.
@@ -196,6 +224,14 @@ impl Queue {
     /// What the file may answer.
     pub async fn doctor(&self) -> Result<Vec<Finding>> {
         self.reading(doctor::doctor).await
+    }
+
+    /// Runs SQLite's own checks of the whole file, the application's tables included. Reads all of it.
+    ///
+    /// # Errors
+    /// What the file may answer.
+    pub async fn integrity(&self) -> Result<Vec<Finding>> {
+        self.reading(doctor::integrity).await
     }
 
     /// Whether an output waits for its delivery whose time has come.
@@ -240,6 +276,7 @@ impl Status {
             undelivered: counts.undelivered,
             delivering: counts.delivering,
             engines: counts.owners,
+            paused_queues: counts.paused_queues,
             paused: counts.paused,
             parked: counts.parked,
             disabled: counts.disabled,

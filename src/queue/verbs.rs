@@ -9,7 +9,8 @@ use crate::job::{Enqueued, JobSpec, Scheduled};
 use crate::run::{RequestId, RunId};
 use crate::schedule::Calendar;
 use crate::store::cancel::{self, Cancelled};
-use crate::store::{calendars, enqueue, pause, redeliver, run_now, schedule};
+use crate::store::replace_all::Converged;
+use crate::store::{calendars, enqueue, pause, redeliver, replace_all, run_now, schedule};
 use crate::time::Timestamp;
 
 /// A function over a transaction, and what its commit promises.
@@ -42,6 +43,10 @@ pub(super) fn enqueue_many(specs: Vec<JobSpec>) -> Verb<impl Transaction<Vec<Enq
 
 pub(super) fn schedule(spec: JobSpec) -> Verb<impl Transaction<Scheduled>> {
     kept(move |tx, now| schedule::schedule(tx, &spec, now))
+}
+
+pub(super) fn replace_all(label: String, specs: Vec<JobSpec>) -> Verb<impl Transaction<Converged>> {
+    stopping(move |tx, now| replace_all::replace_all(tx, &label, &specs, now))
 }
 
 pub(super) fn store_calendar(name: String, calendar: Calendar) -> Verb<impl Transaction<()>> {

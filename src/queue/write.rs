@@ -75,7 +75,9 @@ impl Queue {
     /// effect at once and has no past; what an operator paused stays paused.
     ///
     /// # Errors
-    /// [`Error::NameHasOtherKind`](crate::Error::NameHasOtherKind) if the name is taken by another kind.
+    /// [`Error::NameHasOtherKind`](crate::Error::NameHasOtherKind) if the name is taken by another kind;
+    /// [`ScheduleError::Past`](crate::ScheduleError::Past) for a new schedule of one instant that passed more than a minute
+    /// ago, unless [`NewJob::allow_past`] says otherwise.
     pub async fn schedule<A: JobArgs>(
         &self,
         name: &str,
@@ -191,15 +193,18 @@ impl Queue {
         self.drive(verbs::release(run, again)).await
     }
 
-    /// Gives a job that failed, was parked, or waits for its next attempt, another attempt at once.
+    /// Gives a job that failed, was parked, or waits for its next attempt, another attempt at once, at the same
+    /// occurrence. Its attempts are counted anew.
     ///
     /// # Errors
-    /// [`Error::AlreadyRunning`](crate::Error::AlreadyRunning), [`Error::WrongState`](crate::Error::WrongState).
+    /// [`Error::AlreadyRunning`](crate::Error::AlreadyRunning); [`Error::WrongState`](crate::Error::WrongState) if there
+    /// is nothing to try again; [`Error::UniqueKeyHeld`](crate::Error::UniqueKeyHeld) if another job has its key by now.
     pub async fn retry(&self, job: impl Into<JobKey>) -> Result<()> {
         self.drive(verbs::retry(job.into())).await
     }
 
-    /// Sends an output again whose delivery failed, or of which nobody knows. What was delivered stays delivered.
+    /// Sends an output again whose delivery failed, or of which nobody knows, also after its window. What was delivered
+    /// stays delivered.
     ///
     /// # Errors
     /// [`Error::RunNotFound`](crate::Error::RunNotFound); [`Error::InvalidOption`](crate::Error::InvalidOption) for any other

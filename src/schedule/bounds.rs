@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::Schedule;
+use super::{Schedule, ScheduleError, Span};
 use crate::time::{Timestamp, millis_of};
+
+/// A one-shot may lie so far in the past when it is made: requests take a moment, and clocks differ a little.
+const LATEST_PAST: Duration = Duration::from_secs(60);
 
 /// Limits that any schedule may have.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,9 +65,50 @@ impl Schedule {
         self
     }
 
+    /// Refuses what cannot be kept from `now` on: a one-shot more than a minute in the past, and a recurring
+    /// schedule that has no occurrence left.
+    ///
+    /// Storing a job asks this, unless its past is allowed.
+    ///
+    /// # Errors
+    /// [`ScheduleError::InThePast`] and [`ScheduleError::NothingLeft`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mainspring::{Schedule, Timestamp};
+    ///
+    /// let now = Timestamp::from_millis(1_767_225_600_000);
+    /// let minute = Duration::from_secs(60);
+    /// assert!(Schedule::at(now.minus(minute)).check(now).is_ok());
+    /// assert!(Schedule::at(now.minus(minute * 2)).check(now).is_err());
+    /// assert!(Schedule::cron("@daily")?.ending_at(now).check(now).is_err());
+    /// # Ok::<(), mainspring::ScheduleError>(())
+    /// ```
+    pub fn check(&self, now: Timestamp) -> Result<(), ScheduleError> {
+        let resolved = self.clone().anchored_or(now);
+        if self.is_recurring() {
+            return match resolved.next_slot(now) {
+                Some(_) => Ok(()),
+                None => Err(ScheduleError::NothingLeft { schedule: self.to_string(), now }),
+            };
+        }
+        match resolved.next_slot(Timestamp::MIN) {
+            Some(at) if now.since(at) > LATEST_PAST => {
+                Err(ScheduleError::InThePast { at, late: Span(millis_of(now.since(at))).to_string() })
+            }
+            Some(_) => Ok(()),
+            None => Err(ScheduleError::NothingLeft { schedule: self.to_string(), now }),
+        }
+    }
+
     /// The greatest number of runs, if one is set.
     pub fn run_limit(&self) -> Option<u32> {
         self.bounds.max_runs
+    }
+
+    /// The last instant at which an occurrence counts, if one is set.
+    pub fn end(&self) -> Option<Timestamp> {
+        self.bounds.ends_at
     }
 
     /// The window over which jobs that share the schedule are spread; zero is exact.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::time::Timestamp;
+
 /// Why a schedule, or what a row says about one, was refused.
 ///
 /// Each variant names the text that was given; [`Display`](fmt::Display) adds what is allowed there.
@@ -48,6 +50,24 @@ pub enum ScheduleError {
         /// The text as given.
         text: String,
     },
+    /// A one-shot whose instant has passed.
+    #[error(
+        "{at} is in the past by {late}: a one-shot may be a minute late when it is made, unless that is allowed"
+    )]
+    InThePast {
+        /// The instant.
+        at: Timestamp,
+        /// By how much.
+        late: String,
+    },
+    /// A recurring schedule whose end has come before any occurrence.
+    #[error("schedule {} has no occurrence after {now}: it ends before the first one", Quoted(schedule))]
+    NothingLeft {
+        /// The schedule.
+        schedule: String,
+        /// When it was asked.
+        now: Timestamp,
+    },
     /// A cron expression that names no date of any year.
     #[error("cron expression {} can never fire: no year has a day that it names", Quoted(expression))]
     NeverFires {
@@ -79,6 +99,19 @@ pub enum ScheduleError {
         zone: &'static str,
         /// The first local time after the jump.
         resumes_at: String,
+    },
+    /// An instant that passed more than a minute ago, given to a schedule that is new.
+    #[error(
+        "schedule \"{schedule}\" names {at}, which has passed (it is {now}): give an instant to come, or `allow_past` \
+         to run it at once"
+    )]
+    Past {
+        /// The schedule as its user wrote it.
+        schedule: String,
+        /// The instant that it names.
+        at: Timestamp,
+        /// What the clock showed.
+        now: Timestamp,
     },
     /// A zone that is not in the IANA database.
     #[error("unknown time zone {}: give an IANA name such as \"Europe/Berlin\", or \"UTC\"", Quoted(name))]

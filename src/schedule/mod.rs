@@ -174,6 +174,16 @@ impl Schedule {
     ///
     /// # Errors
     /// The delay must be whole milliseconds, at least one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mainspring::Schedule;
+    ///
+    /// let pause = Schedule::after_each(Duration::from_secs(600))?;
+    /// let ended = "2026-03-10T10:25:00Z".parse().unwrap();
+    /// assert_eq!(pause.next_after(ended), Some("2026-03-10T10:35:00Z".parse().unwrap()));
+    /// # Ok::<(), mainspring::ScheduleError>(())
+    /// ```
     pub fn after_each(delay: Duration) -> Result<Self, ScheduleError> {
         let delay_ms = span::millis("delay", delay, 1, "at least 1 ms")?;
         Ok(Rule::AfterEach { delay_ms }.into())
@@ -286,28 +296,67 @@ impl Schedule {
     /// The first occurrence after `after`, never `after` itself.
     ///
     /// `None` if none is left. A delay after each run is answered as if a run ended at `after`. Calendars and
-    /// the greatest number of runs belong to a job, not to this function.
+    /// the greatest number of runs belong to a job, not to this function. Takes less than a microsecond for most
+    /// schedules, and less than 50 for all.
+    ///
+    /// ```
+    /// use mainspring::Schedule;
+    ///
+    /// let leap_days = Schedule::cron("0 0 29 2 *")?;
+    /// let next = leap_days.next_after("2028-02-29T00:00:00Z".parse()?);
+    /// assert_eq!(next, Some("2032-02-29T00:00:00Z".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.next_slot(after.into()).map(Timestamp::to_datetime)
     }
 
     /// The last occurrence before `before`, never `before` itself; `None` if there was none.
+    ///
+    /// ```
+    /// use mainspring::Schedule;
+    ///
+    /// let daily = Schedule::cron("@daily")?;
+    /// let previous = daily.previous_before("2026-03-10T00:00:00Z".parse()?);
+    /// assert_eq!(previous, Some("2026-03-09T00:00:00Z".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn previous_before(&self, before: DateTime<Utc>) -> Option<DateTime<Utc>> {
         // Occurrences fall on whole milliseconds: before a part of one is before the next whole one.
         let mut end = Timestamp::from(before);
-        if end.to_datetime() < before {
+        if !before.timestamp_subsec_nanos().is_multiple_of(1_000_000) {
             end = plus_ms(end, 1);
         }
         self.previous_slot(end).map(Timestamp::to_datetime)
     }
 
     /// All occurrences after `from`, in order; without end for most schedules.
+    ///
+    /// ```
+    /// use mainspring::Schedule;
+    ///
+    /// let quarters = Schedule::cron("*/15 9 * * *")?;
+    /// let morning = quarters.upcoming("2026-03-10T00:00:00Z".parse()?).take(2);
+    /// let times: Vec<String> = morning.map(|at| at.format("%H:%M").to_string()).collect();
+    /// assert_eq!(times, ["09:00", "09:15"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn upcoming(&self, from: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
         std::iter::successors(self.next_after(from), |&last| self.next_after(last))
     }
 
     /// Whether declaring `self` again leaves a job as it is that has `stored`: the same schedule, or the same
     /// but for what storing fixed (the anchor of a grid, the instant of a delay).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mainspring::{Schedule, Timestamp};
+    ///
+    /// let hourly = || Schedule::every(Duration::from_secs(3600));
+    /// let stored = hourly()?.anchored_or(Timestamp::from_millis(1_767_225_600_000));
+    /// assert!(hourly()?.same_declaration(&stored));
+    /// # Ok::<(), mainspring::ScheduleError>(())
+    /// ```
     pub fn same_declaration(&self, stored: &Self) -> bool {
         let rules = match (&self.rule, &stored.rule) {
             (Rule::Every { every_ms: a, anchor: None }, Rule::Every { every_ms: b, .. }) => a == b,
@@ -356,19 +405,29 @@ impl Schedule {
         (previous < before && self.bounds.admit(previous)).then_some(previous)
     }
 
-    /// The grid, if this is one with an anchor.
-    pub(crate) fn grid(&self) -> Option<Grid> {
-        match self.rule {
-            Rule::Every { every_ms, anchor: Some(anchor) } => Grid::new(every_ms, anchor.millis()),
-            _ => None,
-        }
+    /// The instants in (`after`, `until`] at which the clocks of the zone are set.
+    pub(crate) fn clock_changes(
+        &self,
+        after: Timestamp,
+        until: Timestamp,
+    ) -> impl Iterator<Item = Timestamp> {
+        let seconds = |at: Timestamp| at.millis().div_euclid(1_000);
+        zone::changes(self.time_zone(), seconds(after), seconds(until)).filter_map(second)
     }
 
-    /// The instants in (`after`, `until`] at which the clocks of the zone are set forward, for as many years as
-    /// are worth looking through.
-    pub(crate) fn jumps(&self, after: Timestamp, until: Timestamp) -> impl Iterator<Item = Timestamp> {
-        let seconds = |at: Timestamp| at.millis().div_euclid(1_000);
-        zone::jumps(self.time_zone(), seconds(after), seconds(until)).filter_map(second)
+    /// How many occurrences there are after `after` up to `until`, both within the bounds; `None` if that
+    /// cannot be told without walking through them.
+    pub(crate) fn count_slots(&self, after: Timestamp, until: Timestamp) -> Option<u64> {
+        match &self.rule {
+            Rule::Every { every_ms, anchor: Some(anchor) } => {
+                let grid = Grid::new(*every_ms, anchor.millis())?;
+                Some(grid.count(after.millis().saturating_add(1), until.millis()))
+            }
+            Rule::Cron { cron, zone, gap } => {
+                cron.count(*zone, *gap, after.millis().div_euclid(1_000), until.millis().div_euclid(1_000))
+            }
+            _ => None,
+        }
     }
 
     /// The same schedule as if it made up for what clocks jump over, if it says that it does not.

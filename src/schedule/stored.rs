@@ -78,6 +78,17 @@ impl Schedule {
     /// # Errors
     /// A row that was edited by hand may hold anything: the error names the column, what it holds and what is
     /// allowed there.
+    ///
+    /// ```
+    /// use mainspring::Schedule;
+    ///
+    /// let schedule = Schedule::cron("0 8 * * *")?;
+    /// let mut row = schedule.to_stored();
+    /// assert_eq!(Schedule::from_stored(&row)?, schedule);
+    /// row.time_zone = Some("Mars/Olympus".to_owned());
+    /// assert!(Schedule::from_stored(&row).is_err());
+    /// # Ok::<(), mainspring::ScheduleError>(())
+    /// ```
     pub fn from_stored(stored: &StoredSchedule) -> Result<Self, ScheduleError> {
         let rule = match stored.kind.as_str() {
             "at" => at_rule(stored)?,

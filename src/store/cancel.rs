@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::ending::{Ended, Ending, end_run, require_open};
+use super::enqueue::holder;
 use super::read::require_job;
 use super::schedule::close_old_schedule;
 use crate::error::{Error, Result};
@@ -19,8 +20,7 @@ WHERE id = :run_id AND ended_at_ms IS NULL AND cancel_requested_at_ms IS NULL";
 const OPEN_RUNS: &str = "
 SELECT id
 FROM mainspring_runs INDEXED BY mainspring_runs_open
-WHERE ended_at_ms IS NULL AND job_id = :job_id
-ORDER BY id";
+WHERE ended_at_ms IS NULL AND job_id = :job_id";
 
 const IS_OPEN: &str = "
 SELECT ended_at_ms IS NULL
@@ -28,12 +28,15 @@ FROM mainspring_runs
 WHERE id = :run_id";
 
 const DROP_REQUESTS: &str = "
-DELETE FROM mainspring_requests
+DELETE FROM mainspring_requests INDEXED BY mainspring_requests_of_job
 WHERE job_id = :id";
 
+// The schedule ends with this revision: a run that was claimed before it plans nothing more.
 const FINISH: &str = "
 UPDATE mainspring_jobs
-SET next_run_at_ms = NULL,
+SET revision = revision + 1,
+    schedule_revision = revision + 1,
+    next_run_at_ms = NULL,
     planned_run_at_ms = NULL,
     scheduled_for_ms = NULL,
     requests = 0,
@@ -62,6 +65,14 @@ SET next_run_at_ms = :now_ms,
     updated_at_ms = :now_ms
 WHERE id = :id AND requests = 0";
 
+const LAST_OUTCOME: &str = "
+SELECT c.outcome AS outcome
+FROM mainspring_runs r
+JOIN mainspring_completions c ON c.run_id = r.id
+WHERE r.job_id = :job_id AND r.scheduled_for_ms = :scheduled_for_ms AND r.request_id IS NULL
+ORDER BY r.attempt DESC
+LIMIT 1";
+
 const REMOVE: &str = "
 DELETE FROM mainspring_jobs
 WHERE id = :id";
@@ -76,10 +87,10 @@ pub(crate) struct Cancelled {
 /// Cancels a job: nothing of it starts any more, and its open runs are asked to stop. A recurring job ends here;
 /// to hold one back, pause it.
 pub(crate) fn cancel_job(tx: &Connection, id: JobId, now: Timestamp) -> Result<Cancelled> {
-    let job = require_job(tx, id)?;
-    let stopping = stop_open_runs(tx, &job, now)?;
-    if job.finished_at.is_none() || job.requests > 0 {
-        close_old_schedule(tx, &job, now)?;
+    let job = readable_job(tx, id)?;
+    let stopping = stop_open_runs(tx, id, now)?;
+    if job.as_ref().is_none_or(|job| job.finished_at.is_none() || job.requests > 0) {
+        close_schedule(tx, job.as_ref(), now)?;
         tx.prepare_cached(DROP_REQUESTS)?.execute(named_params! { ":id": id })?;
         tx.prepare_cached(FINISH)?.execute(named_params! { ":id": id, ":now_ms": now })?;
     }
@@ -131,12 +142,13 @@ pub(crate) fn retry(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
     if job.open_runs > 0 {
         return Err(Error::AlreadyRunning(id));
     }
-    let waits_for_retry = job.attempt > 1 && job.scheduled_for.is_some();
-    let occurrence =
-        if waits_for_retry { job.scheduled_for } else { job.last_scheduled_for.or(job.scheduled_for) };
-    let Some(occurrence) = occurrence else {
-        return Err(Error::WrongState { job: id, why: "it has never run: there is nothing to try again" });
-    };
+    let occurrence = occurrence_to_retry(tx, &job)?;
+    if let Some(key) = job.unique_key.as_deref().filter(|_| job.finished_at.is_some())
+        && let Some((held_by, _)) = holder(tx, &job.kind, key)?
+    {
+        // It let go of its key when it finished, and another job has it by now.
+        return Err(Error::UniqueKeyHeld { key: key.to_owned(), held_by });
+    }
     let changed = tx.prepare_cached(TRY_AGAIN)?.execute(named_params! {
         ":id": id,
         ":scheduled_for_ms": occurrence,
@@ -149,23 +161,70 @@ pub(crate) fn retry(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
     }
 }
 
+/// The occurrence that waits for another attempt, or the last one that did not succeed, or the one that a parked job
+/// was kept from.
+fn occurrence_to_retry(tx: &Connection, job: &Job) -> Result<Timestamp> {
+    if let Some(waiting) = job.scheduled_for.filter(|_| job.attempt > 1) {
+        return Ok(waiting);
+    }
+    if let Some(last) = job.last_scheduled_for
+        && last_outcome(tx, job, last)? != Some(Outcome::Succeeded)
+    {
+        return Ok(last);
+    }
+    if let Some(held) = job.scheduled_for.filter(|_| job.parked_at.is_some()) {
+        return Ok(held);
+    }
+    let why = match job.last_scheduled_for {
+        None => "it has never run: there is nothing to try again",
+        Some(_) => "its last occurrence has succeeded: ask for another run with `run_now`",
+    };
+    Err(Error::WrongState { job: job.id, why })
+}
+
+/// How the last attempt at an occurrence ended; what the job's row says if that run was pruned.
+fn last_outcome(tx: &Connection, job: &Job, occurrence: Timestamp) -> Result<Option<Outcome>> {
+    let found: Option<Outcome> = tx
+        .prepare_cached(LAST_OUTCOME)?
+        .query_row(named_params! { ":job_id": job.id, ":scheduled_for_ms": occurrence }, |row| {
+            row.get("outcome")
+        })
+        .optional()?;
+    Ok(found.or(job.last_outcome))
+}
+
 /// Removes a job. Its history stays; its open runs are asked to stop and their completions are kept.
 pub(crate) fn remove(tx: &Connection, id: JobId, now: Timestamp) -> Result<Cancelled> {
-    let job = require_job(tx, id)?;
-    let stopping = stop_open_runs(tx, &job, now)?;
-    close_old_schedule(tx, &job, now)?;
+    let job = readable_job(tx, id)?;
+    let stopping = stop_open_runs(tx, id, now)?;
+    close_schedule(tx, job.as_ref(), now)?;
     tx.prepare_cached(REMOVE)?.execute(named_params! { ":id": id })?;
     Ok(Cancelled { stopping })
 }
 
-fn stop_open_runs(tx: &Connection, job: &Job, now: Timestamp) -> Result<Vec<RunId>> {
-    if job.open_runs == 0 {
-        return Ok(Vec::new());
+/// The job, or `None` if its row cannot be read: it can be ended all the same, only what it missed is not known.
+fn readable_job(tx: &Connection, id: JobId) -> Result<Option<Job>> {
+    match require_job(tx, id) {
+        Ok(job) => Ok(Some(job)),
+        Err(Error::MalformedRow { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
-    let runs: Vec<RunId> = tx
+}
+
+/// What it missed goes on record, as far as its row and its calendar can be read.
+fn close_schedule(tx: &Connection, job: Option<&Job>, now: Timestamp) -> Result<()> {
+    match job.map(|job| close_old_schedule(tx, job, now)) {
+        None | Some(Err(Error::MalformedRow { .. })) => Ok(()),
+        Some(closed) => closed,
+    }
+}
+
+fn stop_open_runs(tx: &Connection, id: JobId, now: Timestamp) -> Result<Vec<RunId>> {
+    let mut runs: Vec<RunId> = tx
         .prepare_cached(OPEN_RUNS)?
-        .query_map(named_params! { ":job_id": job.id }, |row| row.get("id"))?
+        .query_map(named_params! { ":job_id": id }, |row| row.get("id"))?
         .collect::<rusqlite::Result<_>>()?;
+    runs.sort_unstable();
     for run_id in &runs {
         tx.prepare_cached(ASK_TO_STOP)?.execute(named_params! { ":run_id": run_id, ":now_ms": now })?;
     }

@@ -9,29 +9,30 @@ use crate::policy::OnUnknownDelivery;
 use crate::run::{Delivery, OwnerId, RunId};
 use crate::time::Timestamp;
 
+const PENDING: &str = "
+SELECT run_id
+FROM mainspring_completions INDEXED BY mainspring_completions_pending
+WHERE delivery_queue = :queue
+    AND delivery = 'pending'
+    AND delivery_owner_id IS NULL
+    AND next_delivery_at_ms <= :now_ms
+ORDER BY next_delivery_at_ms
+LIMIT :slots";
+
 const TAKE_UP: &str = "
 UPDATE mainspring_completions
 SET delivery_owner_id = :owner_id
-WHERE run_id IN (
-    SELECT run_id
-    FROM mainspring_completions
-    WHERE delivery_queue = :queue
-        AND delivery = 'pending'
-        AND delivery_owner_id IS NULL
-        AND next_delivery_at_ms <= :now_ms
-    ORDER BY next_delivery_at_ms
-    LIMIT :slots)
-RETURNING run_id";
+WHERE run_id = :run_id AND delivery = 'pending' AND delivery_owner_id IS NULL";
 
 const TAKEN_UP: &str = "
 SELECT
-    r.id AS id, r.job_id AS job_id, j.name AS name, r.kind AS kind, r.queue AS queue, j.policies AS policies,
-    c.output AS output, r.scheduled_for_ms AS scheduled_for_ms, r.attempt AS attempt, r.request_id AS request_id,
-    r.trigger AS trigger, c.delivery_attempts AS delivery_attempts, c.deliver_by_ms AS deliver_by_ms
+    id, job_id, kind, scheduled_for_ms, request_id,
+    (SELECT name FROM mainspring_jobs WHERE id = r.job_id) AS name,
+    (SELECT policies FROM mainspring_jobs WHERE id = r.job_id) AS policies,
+    (SELECT output FROM mainspring_completions WHERE run_id = r.id) AS output,
+    (SELECT deliver_by_ms FROM mainspring_completions WHERE run_id = r.id) AS deliver_by_ms
 FROM mainspring_runs r
-JOIN mainspring_completions c ON c.run_id = r.id
-LEFT JOIN mainspring_jobs j ON j.id = r.job_id
-WHERE r.id = :run_id";
+WHERE id = :run_id";
 
 const BEGIN: &str = "
 UPDATE mainspring_completions
@@ -56,7 +57,7 @@ FROM mainspring_completions
 WHERE run_id = :run_id";
 
 const HAND_BACK: &str = "
-UPDATE mainspring_completions
+UPDATE mainspring_completions INDEXED BY mainspring_completions_owned
 SET delivery_owner_id = NULL
 WHERE delivery_owner_id = :owner_id AND delivery = 'pending'";
 
@@ -68,22 +69,16 @@ pub(crate) fn take_up(
     slots: usize,
     now: Timestamp,
 ) -> Result<Vec<ClaimedDelivery>> {
-    let mut taken = Vec::new();
     let slots = i64::try_from(slots).unwrap_or(i64::MAX);
-    {
-        let mut statement = tx.prepare_cached(TAKE_UP)?;
-        let mut rows = statement.query(named_params! {
-            ":owner_id": owner,
-            ":queue": queue,
-            ":now_ms": now,
-            ":slots": slots,
-        })?;
-        while let Some(row) = rows.next()? {
-            taken.push(row.get::<_, RunId>("run_id")?);
-        }
-    }
-    let mut deliveries = Vec::with_capacity(taken.len());
-    for run_id in taken {
+    let pending: Vec<RunId> = tx
+        .prepare_cached(PENDING)?
+        .query_map(named_params! { ":queue": queue, ":now_ms": now, ":slots": slots }, |row| {
+            row.get("run_id")
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut deliveries = Vec::with_capacity(pending.len());
+    for run_id in pending {
+        tx.prepare_cached(TAKE_UP)?.execute(named_params! { ":run_id": run_id, ":owner_id": owner })?;
         let read = tx
             .prepare_cached(TAKEN_UP)?
             .query_row(named_params! { ":run_id": run_id }, |row| Ok(read(row, owner)))?;
@@ -102,16 +97,13 @@ fn read(row: &Row<'_>, owner_id: OwnerId) -> Result<ClaimedDelivery> {
         run_id: RunId(c.id()),
         job_id: c.read("job_id")?,
         owner_id,
-        name: c.read("name")?,
+        // The output was promised. What cannot be read of its job, or was removed with it, keeps it from nobody.
+        name: c.read("name").unwrap_or_default(),
         kind: c.read("kind")?,
-        queue: c.read("queue")?,
-        policies: c.read::<Option<String>>("policies")?.unwrap_or_else(|| "{}".to_owned()),
+        policies: c.read::<Option<String>>("policies").unwrap_or_default().unwrap_or_else(|| "{}".to_owned()),
         output: c.read::<Option<String>>("output")?.unwrap_or_else(|| "null".to_owned()),
         scheduled_for: c.read("scheduled_for_ms")?,
-        attempt: c.count("attempt")?,
         request_id: c.read("request_id")?,
-        trigger: c.read("trigger")?,
-        delivery_attempts: c.count("delivery_attempts")?,
         deliver_by: c.read("deliver_by_ms")?,
     })
 }

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::claim::park;
 use super::misses;
-use super::rows::Columns;
-use crate::error::{Error, Result, caught};
+use super::rows::{Columns, overlap_columns};
+use crate::error::{Error, Result};
 use crate::exchange::Then;
 use crate::job::JobId;
 use crate::plan::{self, Overlap, Position};
@@ -44,7 +44,9 @@ const END_RUN: &str = "
 UPDATE mainspring_runs
 SET started_at_ms = coalesce(:started_at_ms, started_at_ms), ended_at_ms = :now_ms
 WHERE id = :run_id AND ended_at_ms IS NULL
-RETURNING id, job_id, job_revision, queue, scheduled_for_ms, attempt, trigger, request_id";
+RETURNING
+    id, job_id, job_revision, queue, scheduled_for_ms, attempt, trigger, request_id,
+    cancel_requested_at_ms IS NOT NULL AS cancelled";
 
 const COMPLETE: &str = "
 INSERT INTO mainspring_completions (
@@ -57,20 +59,19 @@ VALUES (
 
 const JOB: &str = "
 SELECT
-    id, schedule_kind, schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap, starts_at_ms, ends_at_ms, max_runs,
-    jitter_ms, calendar, expires_at_ms, on_unknown_delivery, overlap, max_open_runs, policies,
-    schedule_activated_at_ms, schedule_revision, next_run_at_ms, scheduled_for_ms, attempt, failed_attempts, requests,
-    planned_run_at_ms, open_runs, running_at_ms, running_run_id, runs_started, failures_in_a_row,
+    id, requests, next_run_at_ms, schedule_kind, schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap,
+    starts_at_ms, ends_at_ms, max_runs, jitter_ms, calendar, expires_at_ms, on_unknown_delivery, overlap,
+    max_open_runs, policies, schedule_activated_at_ms, schedule_revision, planned_run_at_ms, scheduled_for_ms,
+    attempt, failed_attempts, open_runs, running_at_ms, running_run_id, runs_started, failures_in_a_row,
     interruptions_in_a_row
 FROM mainspring_jobs
 WHERE id = :id";
 
+// The time comes from the row that max() names.
 const NEWEST_OPEN_RUN: &str = "
-SELECT id, claimed_at_ms
+SELECT max(id) AS id, claimed_at_ms
 FROM mainspring_runs INDEXED BY mainspring_runs_open
-WHERE ended_at_ms IS NULL AND job_id = :job_id
-ORDER BY id DESC
-LIMIT 1";
+WHERE ended_at_ms IS NULL AND job_id = :job_id";
 
 const UPDATE_JOB: &str = "
 UPDATE mainspring_jobs
@@ -91,24 +92,6 @@ SET next_run_at_ms = :next_run_at_ms,
     finished_at_ms = :finished_at_ms
 WHERE id = :id";
 
-const ON_UNKNOWN_DELIVERY: &str = "
-SELECT on_unknown_delivery
-FROM mainspring_jobs
-WHERE id = :id";
-
-const LET_GO: &str = "
-UPDATE mainspring_jobs
-SET ready = 0,
-    (open_runs, running_run_id, running_at_ms) = (
-        SELECT count(*), max(id), max(claimed_at_ms)
-        FROM mainspring_runs INDEXED BY mainspring_runs_open
-        WHERE ended_at_ms IS NULL AND job_id = :id),
-    superseded_at_ms = NULL,
-    last_outcome = :outcome,
-    parked_at_ms = :now_ms,
-    park_reason = :reason
-WHERE id = :id";
-
 const REQUEST_AGAIN: &str = "
 INSERT INTO mainspring_requests (
     job_id, trigger, scheduled_for_ms, attempt, failed_attempts, run_at_ms, request_key, requested_at_ms)
@@ -124,6 +107,8 @@ struct EndedRun {
     attempt: u32,
     trigger: plan::Trigger,
     request_id: Option<RequestId>,
+    /// Somebody asked for it to stop, whether its handler has heard of it or not.
+    cancelled: bool,
 }
 
 /// The part of a job that the end of its run changes.
@@ -153,48 +138,13 @@ struct EndingJob {
 /// Ends a run and settles its job; `None` if the run had ended already, and then nothing was written.
 pub(super) fn end_run(tx: &Connection, ending: &Ending<'_>, now: Timestamp) -> Result<Option<Ended>> {
     let Some(run) = close(tx, ending, now)? else { return Ok(None) };
-    let loaded = load(tx, run.job_id);
-    let on_unknown_delivery = match &loaded {
-        Ok(job) => job.as_ref().map(|job| job.on_unknown_delivery),
-        Err(_) => Some(on_unknown_delivery(tx, run.job_id)?),
+    let job = load(tx, run.job_id)?;
+    let delivery = complete(tx, ending, &run, job.as_ref(), now)?;
+    let next_run_at = match job {
+        Some(job) => settle_job(tx, ending, &run, job, now)?,
+        None => None,
     };
-    let delivery = complete(tx, ending, &run, on_unknown_delivery, now)?;
-    let settled = loaded.and_then(|job| match job {
-        Some(job) => apart(tx, || settle_job(tx, ending, &run, job, now)),
-        None => Ok(None),
-    });
-    let next_run_at = match settled {
-        // Whatever somebody wrote into the row of the job: its run has ended, and no other run waits for that.
-        Err(why) if !why.is_transient() => let_go(tx, ending, run.job_id, &why, now).map(|()| None),
-        settled => settled,
-    }?;
     Ok(Some(Ended { job_id: run.job_id, delivery, next_run_at }))
-}
-
-/// Does something in a savepoint of its own, and takes back what it wrote if it fails or panics.
-fn apart<T>(tx: &Connection, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    tx.prepare_cached("SAVEPOINT ending")?.execute([])?;
-    let done = caught("the end of a run", work);
-    if done.is_err() {
-        tx.prepare_cached("ROLLBACK TO ending")?.execute([])?;
-    }
-    tx.prepare_cached("RELEASE ending")?.execute([])?;
-    done
-}
-
-fn on_unknown_delivery(tx: &Connection, id: JobId) -> Result<OnUnknownDelivery> {
-    Ok(tx.prepare_cached(ON_UNKNOWN_DELIVERY)?.query_row(named_params! { ":id": id }, |row| row.get(0))?)
-}
-
-/// The run no longer holds the job, which is parked, since it cannot be said what comes next.
-fn let_go(tx: &Connection, ending: &Ending<'_>, id: JobId, why: &Error, now: Timestamp) -> Result<()> {
-    tx.prepare_cached(LET_GO)?.execute(named_params! {
-        ":id": id,
-        ":outcome": ending.outcome,
-        ":now_ms": now,
-        ":reason": why.to_string(),
-    })?;
-    Ok(())
 }
 
 fn close(tx: &Connection, ending: &Ending<'_>, now: Timestamp) -> Result<Option<EndedRun>> {
@@ -217,6 +167,7 @@ fn read_run(row: &Row<'_>) -> Result<EndedRun> {
         attempt: c.count("attempt")?,
         trigger: c.read("trigger")?,
         request_id: c.read("request_id")?,
+        cancelled: c.read("cancelled")?,
     })
 }
 
@@ -229,29 +180,29 @@ fn load(tx: &Connection, id: JobId) -> Result<Option<EndingJob>> {
 
 fn read_job(row: &Row<'_>) -> Result<EndingJob> {
     let c = Columns::of("mainspring_jobs", row)?;
-    let requests = c.count("requests")?;
+    let requests = c.clamped_count("requests")?;
     let wake_at = c.read("next_run_at_ms")?;
     Ok(EndingJob {
-        // A schedule that was made unreadable by hand must not keep its run from ending: the claim will name it.
+        // What was made unreadable by hand must not keep its run from ending: the claim will name it.
         schedule: c.schedule().unwrap_or_else(|_| Schedule::at(Timestamp::MIN)),
         expires_at: c.read("expires_at_ms")?,
         on_unknown_delivery: c.read("on_unknown_delivery")?,
-        overlap: c.overlap()?,
-        policies: c.read("policies")?,
+        overlap: c.overlap().unwrap_or_default(),
+        policies: c.read("policies").unwrap_or_default(),
         activated_at: c.read("schedule_activated_at_ms")?,
         schedule_revision: c.read("schedule_revision")?,
         own_run_at: if requests > 0 { c.read("planned_run_at_ms")? } else { wake_at },
         wake_at,
         scheduled_for: c.read("scheduled_for_ms")?,
-        attempt: c.count("attempt")?,
-        failed_attempts: c.count("failed_attempts")?,
+        attempt: c.clamped_count("attempt")?,
+        failed_attempts: c.clamped_count("failed_attempts")?,
         requests,
-        open_runs: c.count("open_runs")?,
+        open_runs: c.clamped_count("open_runs")?,
         running_at: c.read("running_at_ms")?,
         running_run_id: c.read("running_run_id")?,
-        runs_started: c.count("runs_started")?,
-        failures_in_a_row: c.count("failures_in_a_row")?,
-        interruptions_in_a_row: c.count("interruptions_in_a_row")?,
+        runs_started: c.clamped_count("runs_started")?,
+        failures_in_a_row: c.clamped_count("failures_in_a_row")?,
+        interruptions_in_a_row: c.clamped_count("interruptions_in_a_row")?,
     })
 }
 
@@ -259,11 +210,11 @@ fn complete(
     tx: &Connection,
     ending: &Ending<'_>,
     run: &EndedRun,
-    on_unknown_delivery: Option<OnUnknownDelivery>,
+    job: Option<&EndingJob>,
     now: Timestamp,
 ) -> Result<Delivery> {
     let late = ending.deliver_by.is_some_and(|by| by < now);
-    let (delivery, why_not) = match (ending.deliver, on_unknown_delivery) {
+    let (delivery, why_not) = match (ending.deliver, job) {
         (None, _) => (Delivery::NotRequested, None),
         (Some(_), None) => (Delivery::Suppressed, Some("the job was removed while it ran")),
         (Some(_), Some(_)) if late => (Delivery::Suppressed, Some("the time for its delivery had passed")),
@@ -271,7 +222,7 @@ fn complete(
     };
     let requested = delivery != Delivery::NotRequested;
     let pending = delivery == Delivery::Pending;
-    let on_unknown = on_unknown_delivery.unwrap_or(OnUnknownDelivery::Hold);
+    let on_unknown = job.map_or(OnUnknownDelivery::Hold, |job| job.on_unknown_delivery);
     tx.prepare_cached(COMPLETE)?.execute(named_params! {
         ":run_id": ending.run_id,
         ":outcome": ending.outcome,
@@ -305,7 +256,9 @@ fn settle_job(
         Then::Again(at) => Some((*at, 0)),
         Then::Finish | Then::Park(_) => None,
     };
-    let again = again.filter(|(at, _)| may_try_again(run, &job, *at));
+    // A handler may fail by itself just as it is cancelled. Only a person who releases a run decides anew.
+    let cancelled = run.cancelled && ending.error_class != Some(ErrorClass::Released);
+    let again = again.filter(|(at, _)| !cancelled && may_try_again(run, &job, *at));
     match again {
         Some((at, counted)) if run.request_id.is_some() || run.trigger == plan::Trigger::Backfill => {
             request_again(tx, ending, run, &mut job, at, counted, now)?;
@@ -330,47 +283,46 @@ fn close_open_run(tx: &Connection, run_id: RunId, job_id: JobId, job: &mut Endin
     if job.open_runs == 0 {
         (job.running_run_id, job.running_at) = (None, None);
     } else if job.running_run_id == Some(run_id) {
-        let newest = tx
-            .prepare_cached(NEWEST_OPEN_RUN)?
-            .query_row(named_params! { ":job_id": job_id }, |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        match newest {
-            Some((id, at)) => (job.running_run_id, job.running_at) = (Some(id), Some(at)),
-            None => (job.running_run_id, job.running_at, job.open_runs) = (None, None, 0),
+        (job.running_run_id, job.running_at) =
+            tx.prepare_cached(NEWEST_OPEN_RUN)?.query_row(named_params! { ":job_id": job_id }, |row| {
+                Ok((row.get("id")?, row.get("claimed_at_ms")?))
+            })?;
+        if job.running_run_id.is_none() {
+            job.open_runs = 0;
         }
     }
     Ok(())
 }
 
-/// Another attempt comes unless the next occurrence is due before it, or the schedule was changed meanwhile.
+/// Another attempt comes unless the next occurrence is due before it, the job has expired by then, or the schedule
+/// was changed meanwhile.
 fn may_try_again(run: &EndedRun, job: &EndingJob, at: Timestamp) -> bool {
     if run.request_id.is_some() || run.trigger == plan::Trigger::Backfill {
         return true;
     }
     let schedule_is_newer = job.schedule_revision > run.job_revision;
     let overtaken = job.schedule.is_recurring() && job.own_run_at.is_some_and(|next| next <= at);
-    !schedule_is_newer && !overtaken
+    let expired = job.expires_at.is_some_and(|expiry| expiry <= at);
+    !schedule_is_newer && !overtaken && !expired
 }
 
 const OCCURRENCE_FAILED: &str = "
 SELECT count(*)
-FROM mainspring_runs r
-JOIN mainspring_completions c ON c.run_id = r.id
+FROM mainspring_runs r INDEXED BY mainspring_runs_occurrence
 WHERE r.job_id = :job_id
     AND r.scheduled_for_ms = :scheduled_for_ms
     AND r.request_id IS NULL
     AND r.id < :run_id
-    AND c.outcome IN ('failed', 'timed_out')";
+    AND (SELECT outcome FROM mainspring_completions WHERE run_id = r.id) IN ('failed', 'timed_out')";
 
 const REQUEST_FAILED: &str = "
 SELECT count(*)
-FROM mainspring_runs r
-JOIN mainspring_completions c ON c.run_id = r.id
+FROM mainspring_runs r INDEXED BY mainspring_runs_request
 WHERE r.job_id = :job_id
     AND r.request_id = :request_id
     AND r.request_id IS NOT NULL
     AND r.id < :run_id
-    AND c.outcome IN ('failed', 'timed_out')";
+    AND (SELECT outcome FROM mainspring_completions WHERE run_id = r.id) IN ('failed', 'timed_out')";
 
 /// How many earlier attempts at this occurrence failed; the job's own counter already speaks of its next one.
 fn failed_before(tx: &Connection, run: &EndedRun, run_id: RunId) -> Result<u32> {
@@ -431,13 +383,23 @@ fn plan_next(
     job: &mut EndingJob,
     now: Timestamp,
 ) -> Result<()> {
-    let waits_for_the_end = (job.schedule.kind() == ScheduleKind::AfterEach) && job.scheduled_for.is_none();
+    // Without a next time since it is to be counted from here, and not since somebody has cancelled the job.
+    let waits_for_the_end = job.schedule.kind() == ScheduleKind::AfterEach
+        && job.scheduled_for.is_none()
+        && job.schedule_revision <= run.job_revision;
     let overdue = job.own_run_at.is_some_and(|at| at <= now);
-    if !job.schedule.is_recurring() || job.open_runs > 0 || !(overdue || waits_for_the_end) {
+    // Where several may run, an occurrence waits for the end of one only while as many run as may.
+    let was_full = job.open_runs.saturating_add(1) >= overlap_columns(job.overlap).1;
+    let waited = overdue && was_full;
+    if !job.schedule.is_recurring() || !(waited || waits_for_the_end && job.open_runs == 0) {
         return Ok(());
     }
     let policies = Policies::from_json(&job.policies).unwrap_or_default();
-    let calendar = super::insert::calendar_of(tx, &job.schedule)?;
+    let calendar = match super::insert::calendar_of(tx, &job.schedule) {
+        // Neither must a calendar that was made unreadable by hand.
+        Err(Error::MalformedRow { .. }) => None,
+        calendar => calendar?,
+    };
     let position = Position {
         schedule: &job.schedule,
         calendar: calendar.as_ref(),
@@ -455,7 +417,11 @@ fn plan_next(
         if owner_died { plan::at_interruption(&position, now) } else { plan::at_completion(&position, now) };
     misses::record(tx, run.job_id, &plan.misses, now)?;
     job.scheduled_for = plan.next.map(|next| next.scheduled_for);
-    job.own_run_at = plan.next.map(|next| next.run_at);
+    job.own_run_at = plan.next.map(|next| {
+        // What waited for this end has its turn now: the claim tells by this time that it was not missed.
+        let queued = !owner_died && next.run_at <= now;
+        if queued { now } else { next.run_at }
+    });
     (job.attempt, job.failed_attempts) = (1, 0);
     Ok(())
 }

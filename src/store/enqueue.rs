@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::insert::{insert_job, replace_job};
 use crate::error::{Error, Result};
-use crate::job::{Enqueued, JobId, JobSpec, OnDuplicate, UniqueKey};
+use crate::job::{Enqueued, JobId, JobSpec, OnDuplicate};
 use crate::time::Timestamp;
 
 const HOLDER: &str = "
@@ -18,7 +18,7 @@ pub(crate) fn enqueue(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Result
         return insert_job(tx, spec, now).map(Enqueued::Created);
     };
     // The write lock is held: nobody takes the key between this look and the insert, and the index would refuse it.
-    match holder(tx, spec.kind, unique)? {
+    match holder(tx, spec.kind, &unique.key)? {
         None => insert_job(tx, spec, now).map(Enqueued::Created),
         Some((held_by, open_runs)) => match unique.on_duplicate {
             OnDuplicate::Keep => Ok(Enqueued::Existing(held_by)),
@@ -32,10 +32,11 @@ pub(crate) fn enqueue(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Result
     }
 }
 
-fn holder(tx: &Connection, kind: &str, unique: &UniqueKey) -> Result<Option<(JobId, i64)>> {
+/// The unfinished job that holds a unique key, and how many runs of it are open.
+pub(super) fn holder(tx: &Connection, kind: &str, key: &str) -> Result<Option<(JobId, i64)>> {
     let mut statement = tx.prepare_cached(HOLDER)?;
     let found = statement
-        .query_row(named_params! { ":kind": kind, ":unique_key": unique.key }, |row| {
+        .query_row(named_params! { ":kind": kind, ":unique_key": key }, |row| {
             Ok((row.get("id")?, row.get("open_runs")?))
         })
         .optional()?;

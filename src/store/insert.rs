@@ -12,11 +12,12 @@ use crate::time::Timestamp;
 
 const INSERT_ONCE: &str = "
 INSERT INTO mainspring_jobs (
-    kind, queue, priority, args, unique_key, at_ms, expires_at_ms, on_interrupt, on_unknown_delivery, policies,
-    enabled, schedule_activated_at_ms, next_run_at_ms, scheduled_for_ms, ready, created_at_ms, updated_at_ms)
+    kind, queue, priority, args, unique_key, at_ms, expires_at_ms, on_interrupt, on_unknown_delivery, overlap,
+    max_open_runs, policies, enabled, schedule_activated_at_ms, next_run_at_ms, scheduled_for_ms, ready,
+    created_at_ms, updated_at_ms)
 VALUES (
     :kind, :queue, :priority, :args, :unique_key, :at_ms, :expires_at_ms, :on_interrupt, :on_unknown_delivery,
-    :policies, :enabled, :now_ms, :at_ms, :at_ms, :ready, :now_ms, :now_ms)";
+    :overlap, :max_open_runs, :policies, :enabled, :now_ms, :at_ms, :at_ms, :ready, :now_ms, :now_ms)";
 
 const INSERT_NAMED: &str = "
 INSERT INTO mainspring_jobs (name, kind, schedule_activated_at_ms, at_ms, created_at_ms, updated_at_ms)
@@ -96,6 +97,7 @@ pub(crate) fn insert_job(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Res
 
 /// One statement for the many jobs that have neither a name nor a schedule.
 fn insert_once(tx: &Connection, spec: &JobSpec, at: Timestamp, now: Timestamp) -> Result<JobId> {
+    let (overlap, max_open_runs) = overlap_columns(spec.overlap);
     tx.prepare_cached(INSERT_ONCE)?.execute(named_params! {
         ":kind": spec.kind,
         ":queue": spec.queue,
@@ -106,6 +108,8 @@ fn insert_once(tx: &Connection, spec: &JobSpec, at: Timestamp, now: Timestamp) -
         ":expires_at_ms": spec.expires_at,
         ":on_interrupt": spec.on_interrupt,
         ":on_unknown_delivery": spec.on_unknown_delivery,
+        ":overlap": overlap,
+        ":max_open_runs": max_open_runs,
         ":policies": spec.policies,
         ":enabled": spec.enabled,
         ":ready": at <= now,

@@ -1,6 +1,6 @@
 //! The ledger of occurrences that were not run, a range in one row.
 
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::error::Result;
 use crate::job::JobId;
@@ -25,4 +25,21 @@ pub(crate) fn record(tx: &Connection, job: JobId, misses: &[Miss], now: Timestam
         })?;
     }
     Ok(())
+}
+
+const LAST: &str = "
+SELECT to_ms
+FROM mainspring_misses
+WHERE job_id = :job_id
+ORDER BY from_ms DESC
+LIMIT 1";
+
+/// Up to where the occurrences of a job are run or on record, while another attempt at `occurrence` waits: later ones
+/// may be on record already, such as those that a caught-up run stood for.
+pub(crate) fn settled_until(tx: &Connection, job: JobId, occurrence: Timestamp) -> Result<Timestamp> {
+    let last: Option<Timestamp> = tx
+        .prepare_cached(LAST)?
+        .query_row(named_params! { ":job_id": job }, |row| row.get("to_ms"))
+        .optional()?;
+    Ok(last.map_or(occurrence, |last| last.max(occurrence)))
 }

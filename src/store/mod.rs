@@ -1,5 +1,6 @@
 //! The only code that writes SQL. One transaction a file; `now` is an argument, no clock is read here.
 
+pub(crate) mod account;
 mod busy;
 pub(crate) mod calendars;
 pub(crate) mod cancel;
@@ -19,18 +20,26 @@ mod open;
 mod options;
 pub(crate) mod owners;
 pub(crate) mod pause;
+#[cfg(test)]
+mod plans;
 mod pool;
 pub(crate) mod prune;
 pub(crate) mod read;
 pub(crate) mod recover;
 pub(crate) mod redeliver;
+pub(crate) mod replace_all;
 pub(crate) mod replan;
 pub(crate) mod rows;
 pub(crate) mod run_now;
+pub(crate) mod savepoint;
 pub(crate) mod schedule;
+pub(crate) mod set_back;
 mod settings;
+mod statistics;
 #[cfg(test)]
 mod views;
+#[cfg(test)]
+mod year;
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use super::files::{Identity, Place, millis};
 use super::history::{self, Standing};
 use super::migrate::{self, Migrated};
 use super::options::OpenOptions;
-use super::settings;
+use super::{settings, statistics};
 use crate::error::{Error, Result};
 
 /// "MNSP": the id that a file carries which holds nothing but a queue.
@@ -99,6 +99,7 @@ fn bring_up_to_date(place: &Place, options: &OpenOptions) -> Result<Migrated> {
     } else {
         migrate::migrate(&mut conn, place, options)?
     };
+    statistics::forget(&mut conn)?;
     keep_log(&conn, false)?;
     let database_uuid =
         conn.query_row("SELECT database_uuid FROM mainspring_meta WHERE id = 1", [], |row| row.get(0))?;

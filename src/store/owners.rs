@@ -28,7 +28,7 @@ VALUES (:uuid, :generation, :pid, :host, :library, :now_ms)";
 
 const ALIVE: &str = "
 SELECT id, uuid
-FROM mainspring_owners
+FROM mainspring_owners INDEXED BY mainspring_owners_alive
 WHERE ended_at_ms IS NULL
 ORDER BY id";
 
@@ -39,7 +39,7 @@ WHERE id = :id AND ended_at_ms IS NULL";
 
 const OPEN_RUNS: &str = "
 SELECT id, cancel_requested_at_ms IS NOT NULL AS stop
-FROM mainspring_runs
+FROM mainspring_runs INDEXED BY mainspring_runs_open
 WHERE owner_id = :owner_id AND ended_at_ms IS NULL";
 
 const MARK: &str = "

@@ -65,12 +65,20 @@ pub(crate) fn resume(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
         (None, None) => return Ok(()),
     };
     tx.prepare_cached(RESUME)?.execute(named_params! { ":id": id, ":now_ms": now })?;
-    if job.finished_at.is_some() || !job.schedule.is_recurring() || job.attempt > 1 {
-        // A one-shot, or another attempt at an occurrence, is as due as it was; what has ended stays ended.
+    if job.finished_at.is_some() || !job.schedule.is_recurring() {
+        // A one-shot is as due as it was; what has ended stays ended.
         return Ok(());
     }
     let calendar = calendar_of(tx, &job.schedule)?;
-    let plan = plan::on_resume(&job.position(calendar.as_ref()), since, now);
+    let mut position = job.position(calendar.as_ref());
+    if let Some(tried) = job.scheduled_for.filter(|_| job.attempt > 1) {
+        // Another attempt is as due as it was, unless the next occurrence came meanwhile.
+        match plan::following(&position, misses::settled_until(tx, id, tried)?) {
+            Some(next) if next.run_at <= now => position.scheduled_for = Some(next.scheduled_for),
+            _ => return Ok(()),
+        }
+    }
+    let plan = plan::on_resume(&position, since, now);
     misses::record(tx, id, &plan.misses, now)?;
     tx.prepare_cached(MOVE_OWN_RUN)?.execute(named_params! {
         ":id": id,

@@ -38,14 +38,14 @@ pub(crate) const PRUNE_BATCH: i64 = 500;
 // Runs are pruned in the order of their ids, which is that of their claims: a piece is a walk along the table and
 // needs no index. What is open, or not delivered, stays.
 const RUNS: &str = "
-SELECT r.id AS id, (
-    r.ended_at_ms IS NOT NULL
-    AND (c.delivery IS NULL OR c.delivery NOT IN ('pending', 'started', 'unknown'))
-    AND (r.ended_at_ms < :since_ms OR r.id <= :newest_dropped)) AS old
+SELECT id, (
+    ended_at_ms IS NOT NULL
+    AND (ended_at_ms < :since_ms OR id <= :newest_dropped)
+    AND coalesce((SELECT delivery FROM mainspring_completions WHERE run_id = r.id), 'none')
+        NOT IN ('pending', 'started', 'unknown')) AS old
 FROM mainspring_runs r
-LEFT JOIN mainspring_completions c ON c.run_id = r.id
-WHERE r.id > :after
-ORDER BY r.id
+WHERE id > :after
+ORDER BY id
 LIMIT :batch";
 
 const NEWEST_DROPPED: &str = "
@@ -56,13 +56,32 @@ LIMIT 1 OFFSET :keep";
 
 const DROP_COMPLETION: &str = "DELETE FROM mainspring_completions WHERE run_id = :id";
 const DROP_RUN: &str = "DELETE FROM mainspring_runs WHERE id = :id";
-const DROP_LATE: &str = "DELETE FROM mainspring_late_results WHERE run_id = :id";
+const DROP_LATE: &str = "
+DELETE FROM mainspring_late_results INDEXED BY mainspring_late_results_of_run
+WHERE run_id = :id";
 
+// A job stays while an output of its runs may still be delivered: its policies say how. Two looks, since each of
+// the two indexes of runs by job holds one half of them.
 const JOBS: &str = "
-SELECT id, (finished_at_ms < :since_ms AND open_runs = 0 AND requests = 0 AND name IS NULL) AS old
-FROM mainspring_jobs
-WHERE id > :after
-ORDER BY id
+SELECT j.id AS id, (
+    j.finished_at_ms < :since_ms
+    AND j.open_runs = 0
+    AND j.requests = 0
+    AND j.name IS NULL
+    AND NOT EXISTS (
+        SELECT 1
+        FROM mainspring_runs r
+        JOIN mainspring_completions c ON c.run_id = r.id
+        WHERE r.job_id = j.id AND r.request_id IS NULL AND c.delivery IN ('pending', 'started', 'unknown'))
+    AND NOT EXISTS (
+        SELECT 1
+        FROM mainspring_runs r
+        JOIN mainspring_completions c ON c.run_id = r.id
+        WHERE r.job_id = j.id AND r.request_id IS NOT NULL AND c.delivery IN ('pending', 'started', 'unknown'))
+    ) AS old
+FROM mainspring_jobs j
+WHERE j.id > :after
+ORDER BY j.id
 LIMIT :batch";
 
 const DROP_JOB: &str = "DELETE FROM mainspring_jobs WHERE id = :id";

@@ -56,15 +56,18 @@ LIMIT :limit"
 
 const NEXT_DUE: &str = "
 SELECT min(next_run_at_ms)
-FROM mainspring_jobs
+FROM mainspring_jobs INDEXED BY mainspring_jobs_scheduled
 WHERE queue = :queue AND ready = 0 AND claimable = 1";
 
 const HAS_READY: &str = "
-SELECT EXISTS (SELECT 1 FROM mainspring_jobs WHERE queue = :queue AND ready = 1 AND claimable = 1)";
+SELECT EXISTS (
+    SELECT 1
+    FROM mainspring_jobs INDEXED BY mainspring_jobs_ready
+    WHERE queue = :queue AND ready = 1 AND claimable = 1)";
 
 const NEXT_DELIVERY: &str = "
 SELECT min(next_delivery_at_ms)
-FROM mainspring_completions
+FROM mainspring_completions INDEXED BY mainspring_completions_pending
 WHERE delivery_queue = :queue AND delivery = 'pending' AND delivery_owner_id IS NULL";
 
 /// Which jobs to list.
@@ -86,6 +89,16 @@ pub(crate) fn find_job(conn: &Connection, id: JobId) -> Result<Option<Job>> {
         .query_row(named_params! { ":id": id }, |row| Ok(job(row)))
         .optional()?
         .transpose()
+}
+
+const ID_OF_NAME: &str = "SELECT id FROM mainspring_jobs WHERE name = :name";
+
+/// The id of the job of that name, whether the rest of its row can be read or not.
+pub(crate) fn id_of_name(conn: &Connection, name: &str) -> Result<Option<JobId>> {
+    Ok(conn
+        .prepare_cached(ID_OF_NAME)?
+        .query_row(named_params! { ":name": name }, |row| row.get("id"))
+        .optional()?)
 }
 
 pub(crate) fn require_job(conn: &Connection, id: JobId) -> Result<Job> {
@@ -177,40 +190,35 @@ pub(crate) fn misses_of_job(conn: &Connection, id: JobId, limit: u32) -> Result<
     let mut rows = statement.query(named_params! { ":job_id": id, ":limit": limit })?;
     let mut misses = Vec::new();
     while let Some(row) = rows.next()? {
-        let c = Columns::of("mainspring_misses", row)?;
-        let reason: String = c.read("reason")?;
-        misses.push(crate::plan::Miss {
-            from: c.read("from_ms")?,
-            to: c.read("to_ms")?,
-            occurrences: c.read::<i64>("occurrences")?.unsigned_abs(),
-            exact: c.read("exact")?,
-            reason: reason.parse().map_err(|_| c.malformed("reason", format!("{reason:?} is no reason")))?,
-        });
+        misses.push(Columns::of("mainspring_misses", row)?.miss()?);
     }
     Ok(misses)
 }
 
 const COUNTS: &str = "
 SELECT
-    (SELECT count(*) FROM mainspring_jobs WHERE ready = 1 AND claimable = 1) AS ready,
-    (SELECT count(*) FROM mainspring_jobs WHERE ready = 0 AND claimable = 1) AS scheduled,
-    (SELECT count(*) FROM mainspring_jobs
-        WHERE ready = 0 AND claimable = 1 AND next_run_at_ms <= :now_ms) AS overdue,
-    (SELECT min(next_run_at_ms) FROM mainspring_jobs WHERE claimable = 1 AND ready = 1) AS oldest_ready,
-    (SELECT min(next_run_at_ms) FROM mainspring_jobs WHERE claimable = 1 AND ready = 0) AS next_due,
+    ready.jobs AS ready,
+    ready.oldest_ms AS oldest_ready,
+    scheduled.jobs AS scheduled,
+    scheduled.overdue AS overdue,
+    scheduled.next_ms AS next_due,
     (SELECT count(*) FROM mainspring_runs WHERE ended_at_ms IS NULL) AS open_runs,
     (SELECT count(*) FROM mainspring_completions
         WHERE delivery = 'pending' AND delivery_owner_id IS NULL) AS undelivered,
     (SELECT count(*) FROM mainspring_completions WHERE delivery_owner_id IS NOT NULL) AS delivering,
-    (SELECT count(*) FROM mainspring_owners WHERE ended_at_ms IS NULL) AS owners";
-
-const HELD: &str = "
-SELECT
-    coalesce(sum(paused_at_ms IS NOT NULL), 0) AS paused,
-    coalesce(sum(parked_at_ms IS NOT NULL), 0) AS parked,
-    coalesce(sum(enabled = 0), 0) AS disabled
-FROM mainspring_jobs
-WHERE finished_at_ms IS NULL";
+    (SELECT count(*) FROM mainspring_owners WHERE ended_at_ms IS NULL) AS owners,
+    (SELECT count(*) FROM mainspring_queues WHERE paused_at_ms IS NOT NULL) AS paused_queues,
+    (SELECT count(*) FROM mainspring_jobs WHERE paused_at_ms IS NOT NULL AND finished_at_ms IS NULL) AS paused,
+    (SELECT count(*) FROM mainspring_jobs WHERE parked_at_ms IS NOT NULL AND finished_at_ms IS NULL) AS parked,
+    (SELECT count(*) FROM mainspring_jobs WHERE enabled = 0 AND finished_at_ms IS NULL) AS disabled
+FROM (
+    SELECT count(*) AS jobs, min(next_run_at_ms) AS oldest_ms
+    FROM mainspring_jobs INDEXED BY mainspring_jobs_ready
+    WHERE ready = 1 AND claimable = 1) AS ready
+CROSS JOIN (
+    SELECT count(*) AS jobs, count(*) FILTER (WHERE next_run_at_ms <= :now_ms) AS overdue, min(next_run_at_ms) AS next_ms
+    FROM mainspring_jobs INDEXED BY mainspring_jobs_scheduled
+    WHERE ready = 0 AND claimable = 1) AS scheduled";
 
 /// What waits, runs and is held, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -224,35 +232,32 @@ pub(crate) struct Counts {
     pub(crate) undelivered: u32,
     pub(crate) delivering: u32,
     pub(crate) owners: u32,
+    pub(crate) paused_queues: u32,
     pub(crate) paused: u32,
     pub(crate) parked: u32,
     pub(crate) disabled: u32,
 }
 
-/// Counts by the partial indexes; jobs that are held are counted by a walk over the jobs table.
+/// Counts by the partial indexes: what is finished is not read.
 pub(crate) fn counts(conn: &Connection, now: Timestamp) -> Result<Counts> {
-    let mut counts = conn.prepare_cached(COUNTS)?.query_row(named_params! { ":now_ms": now }, |row| {
+    let counts = conn.prepare_cached(COUNTS)?.query_row(named_params! { ":now_ms": now }, |row| {
         let next_due: Option<Timestamp> = row.get("next_due")?;
-        let overdue: u32 = row.get("overdue")?;
         let oldest_ready: Option<Timestamp> = row.get("oldest_ready")?;
         Ok(Counts {
             ready: row.get("ready")?,
             scheduled: row.get("scheduled")?,
-            overdue,
+            overdue: row.get("overdue")?,
             oldest_due: [oldest_ready, next_due.filter(|at| *at <= now)].into_iter().flatten().min(),
             next_due,
             open_runs: row.get("open_runs")?,
             undelivered: row.get("undelivered")?,
             delivering: row.get("delivering")?,
             owners: row.get("owners")?,
-            ..Counts::default()
+            paused_queues: row.get("paused_queues")?,
+            paused: row.get("paused")?,
+            parked: row.get("parked")?,
+            disabled: row.get("disabled")?,
         })
-    })?;
-    conn.prepare_cached(HELD)?.query_row([], |row| {
-        counts.paused = row.get("paused")?;
-        counts.parked = row.get("parked")?;
-        counts.disabled = row.get("disabled")?;
-        Ok(())
     })?;
     Ok(counts)
 }
@@ -267,7 +272,7 @@ pub(crate) fn is_open(conn: &Connection, run: RunId) -> Result<Option<bool>> {
 const HAS_DUE_DELIVERY: &str = "
 SELECT EXISTS (
     SELECT 1
-    FROM mainspring_completions
+    FROM mainspring_completions INDEXED BY mainspring_completions_pending
     WHERE delivery = 'pending' AND delivery_owner_id IS NULL AND next_delivery_at_ms <= :now_ms)";
 
 /// Whether a delivery is due that nobody works on, in any queue.

@@ -25,21 +25,21 @@ pub(crate) struct Recovered {
 }
 
 const OPEN_RUNS: &str = "
-SELECT r.id AS id, r.cancel_requested_at_ms AS cancel_requested_at_ms, j.on_interrupt AS on_interrupt
+SELECT
+    id, cancel_requested_at_ms, (SELECT on_interrupt FROM mainspring_jobs WHERE id = r.job_id) AS on_interrupt
 FROM mainspring_runs r INDEXED BY mainspring_runs_open
-LEFT JOIN mainspring_jobs j ON j.id = r.job_id
-WHERE r.owner_id = :owner_id AND r.ended_at_ms IS NULL
-ORDER BY r.id
+WHERE owner_id = :owner_id AND ended_at_ms IS NULL
+ORDER BY id
 LIMIT :batch";
 
 const DELIVERIES: &str = "
 SELECT
-    c.run_id AS id, c.delivery AS delivery, c.on_unknown_delivery AS on_unknown_delivery,
-    c.delivery_attempts AS delivery_attempts, j.policies AS policies
-FROM mainspring_completions c
-JOIN mainspring_runs r ON r.id = c.run_id
-LEFT JOIN mainspring_jobs j ON j.id = r.job_id
-WHERE c.delivery_owner_id = :owner_id
+    run_id AS id, delivery, on_unknown_delivery, delivery_attempts, (
+        SELECT policies
+        FROM mainspring_jobs
+        WHERE id = (SELECT job_id FROM mainspring_runs WHERE id = c.run_id)) AS policies
+FROM mainspring_completions c INDEXED BY mainspring_completions_owned
+WHERE delivery_owner_id = :owner_id
 LIMIT :batch";
 
 const SETTLE_DELIVERY: &str = "
@@ -155,8 +155,8 @@ fn left_delivery(row: &Row<'_>) -> Result<(RunId, Delivery, Option<&'static str>
     let c = Columns::of("mainspring_completions", row)?;
     let delivery: Delivery = c.read("delivery")?;
     let policy: Option<OnUnknownDelivery> = c.read("on_unknown_delivery")?;
-    let attempts = c.count("delivery_attempts")?;
-    // What cannot be read has the default: one row keeps no other delivery from being settled.
+    let attempts = c.clamped_count("delivery_attempts")?;
+    // Policies that cannot be read keep nobody from settling what is left: the defaults stand for them.
     let policies: Option<String> = c.read("policies").unwrap_or_default();
     let limit =
         policies.and_then(|text| Policies::from_json(&text).ok()).unwrap_or_default().max_delivery_attempts;
@@ -175,11 +175,11 @@ fn left_delivery(row: &Row<'_>) -> Result<(RunId, Delivery, Option<&'static str>
 
 const HAS_WORK: &str = "
 SELECT 1
-FROM mainspring_runs
+FROM mainspring_runs INDEXED BY mainspring_runs_open
 WHERE owner_id = :owner_id AND ended_at_ms IS NULL
 UNION ALL
 SELECT 1
-FROM mainspring_completions
+FROM mainspring_completions INDEXED BY mainspring_completions_owned
 WHERE delivery_owner_id = :owner_id
 LIMIT 1";
 

@@ -11,9 +11,14 @@ SELECT delivery
 FROM mainspring_completions
 WHERE run_id = :run_id";
 
+// The window is for what is sent by itself: whoever sends by hand knows how late it is.
 const PENDING_AGAIN: &str = "
 UPDATE mainspring_completions
-SET delivery = 'pending', delivery_owner_id = NULL, next_delivery_at_ms = :now_ms, delivery_settled_at_ms = NULL
+SET delivery = 'pending',
+    delivery_owner_id = NULL,
+    next_delivery_at_ms = :now_ms,
+    deliver_by_ms = NULL,
+    delivery_settled_at_ms = NULL
 WHERE run_id = :run_id AND delivery IN ('failed', 'unknown')";
 
 /// Makes a delivery that failed, or of which nobody knows, pending again. One that is delivered stays delivered.

@@ -1,27 +1,35 @@
 //! Rows into values. A row may hold anything: what cannot be read is named, not panicked over.
 
+use std::cell::Cell;
+
 use rusqlite::Row;
 use rusqlite::types::FromSql;
 
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId};
-use crate::plan::Overlap;
+use crate::plan::{Miss, Overlap};
 use crate::policy::Policies;
 use crate::run::{Completion, Run, RunId};
 use crate::schedule::{Schedule, StoredSchedule};
 
 /// The columns of a row by name; an unreadable one is an [`Error::MalformedRow`] that names table, id and column.
+///
+/// Read them in the order in which they are selected: a column is looked for from where the last one was found, and
+/// asking SQLite for the names of others costs more than the row itself.
 pub(crate) struct Columns<'r> {
     row: &'r Row<'r>,
     table: &'static str,
     id: i64,
+    /// Where the next column is expected.
+    next: Cell<usize>,
 }
 
 impl<'r> Columns<'r> {
     /// `row` must have the column `id`.
     pub(crate) fn of(table: &'static str, row: &'r Row<'r>) -> Result<Self> {
-        let id = row.get("id")?;
-        Ok(Self { row, table, id })
+        let mut columns = Self { row, table, id: 0, next: Cell::new(0) };
+        columns.id = columns.read("id")?;
+        Ok(columns)
     }
 
     pub(crate) fn id(&self) -> i64 {
@@ -29,7 +37,19 @@ impl<'r> Columns<'r> {
     }
 
     pub(crate) fn read<T: FromSql>(&self, column: &str) -> Result<T> {
-        self.row.get(column).map_err(|error| self.malformed(column, error.to_string()))
+        let index = self.index(column)?;
+        self.row.get(index).map_err(|error| self.malformed(column, error.to_string()))
+    }
+
+    fn index(&self, column: &str) -> Result<usize> {
+        let statement = self.row.as_ref();
+        let first = self.next.get();
+        let index = (first..statement.column_count())
+            .chain(0..first)
+            .find(|index| statement.column_name(*index).is_ok_and(|name| name == column))
+            .ok_or_else(|| self.malformed(column, "is not selected".to_owned()))?;
+        self.next.set(index + 1);
+        Ok(index)
     }
 
     pub(crate) fn malformed(&self, column: &str, why: String) -> Error {
@@ -42,14 +62,20 @@ impl<'r> Columns<'r> {
         u32::try_from(value).map_err(|_| self.malformed(column, format!("{value} is no count")))
     }
 
+    /// The same brought into range, where a row that was edited by hand must not stop what has to be done.
+    pub(crate) fn clamped_count(&self, column: &str) -> Result<u32> {
+        let value: i64 = self.read(column)?;
+        Ok(u32::try_from(value.max(0)).unwrap_or(u32::MAX))
+    }
+
     pub(crate) fn schedule(&self) -> Result<Schedule> {
         let stored = StoredSchedule {
             kind: self.read("schedule_kind")?,
             text: self.read::<Option<String>>("schedule_text")?.unwrap_or_default(),
-            time_zone: self.read("time_zone")?,
             at_ms: self.read("at_ms")?,
             every_ms: self.read("every_ms")?,
             anchor_ms: self.read("anchor_ms")?,
+            time_zone: self.read("time_zone")?,
             gap: self.read("gap")?,
             starts_at_ms: self.read("starts_at_ms")?,
             ends_at_ms: self.read("ends_at_ms")?,
@@ -64,6 +90,19 @@ impl<'r> Columns<'r> {
         let word: String = self.read("overlap")?;
         overlap_of(&word, self.count("max_open_runs")?)
             .ok_or_else(|| self.malformed("overlap", format!("{word:?} is no overlap policy")))
+    }
+
+    pub(crate) fn miss(&self) -> Result<Miss> {
+        let reason: String = self.read("reason")?;
+        Ok(Miss {
+            from: self.read("from_ms")?,
+            to: self.read("to_ms")?,
+            occurrences: self.read::<i64>("occurrences")?.unsigned_abs(),
+            exact: self.read("exact")?,
+            reason: reason
+                .parse()
+                .map_err(|_| self.malformed("reason", format!("{reason:?} is no reason")))?,
+        })
     }
 
     pub(crate) fn policies(&self) -> Result<Policies> {
@@ -196,6 +235,7 @@ pub(crate) fn run(row: &Row<'_>) -> Result<Run> {
         scheduled_for: c.read("scheduled_for_ms")?,
         attempt: c.count("attempt")?,
         trigger: c.read("trigger")?,
+        request_id: c.read("request_id")?,
         owner_id: c.read("owner_id")?,
         claimed_at: c.read("claimed_at_ms")?,
         started_at: c.read("started_at_ms")?,

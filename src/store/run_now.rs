@@ -32,7 +32,7 @@ SELECT
         WHERE job_id = :job_id AND scheduled_for_ms = :scheduled_for_ms AND request_id IS NULL)
     OR EXISTS (
         SELECT 1
-        FROM mainspring_requests
+        FROM mainspring_requests INDEXED BY mainspring_requests_of_job
         WHERE job_id = :job_id AND scheduled_for_ms = :scheduled_for_ms AND trigger = 'backfill')";
 
 /// Asks for one run at once. A paused job runs too: a person asked for it.

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::job::{Job, JobSpec, Scheduled};
 use crate::plan;
 use crate::policy::Policies;
+use crate::schedule::ScheduleError;
 use crate::time::Timestamp;
 
 const BY_NAME: &str = concat!("SELECT ", job_columns!(), " FROM mainspring_jobs WHERE name = :name");
@@ -21,6 +22,7 @@ pub(crate) fn schedule(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Resul
         return Err(Error::invalid("name", "is missing: a schedule is declared under a name"));
     };
     let Some(stored) = by_name(tx, name)? else {
+        refuse_the_past(spec, now)?;
         return insert_job(tx, spec, now).map(Scheduled::Created);
     };
     if stored.kind != spec.kind {
@@ -38,6 +40,9 @@ pub(crate) fn schedule(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Resul
         let why = "more runs of it are open than its new overlap policy allows: wait until they have ended";
         return Err(Error::WrongState { job: stored.id, why });
     }
+    if !same_schedule {
+        refuse_the_past(spec, now)?;
+    }
     bump_revision(tx, stored.id, now)?;
     describe(tx, stored.id, spec, now)?;
     if !same_schedule {
@@ -45,6 +50,17 @@ pub(crate) fn schedule(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Resul
         set_schedule(tx, stored.id, spec, now)?;
     }
     Ok(Scheduled::Changed(stored.id))
+}
+
+/// An instant that passed more than a minute ago is refused where it is new. One that was declared before stays as it
+/// is: an application declares the same schedules at each start.
+fn refuse_the_past(spec: &JobSpec, now: Timestamp) -> Result<()> {
+    match spec.schedule.at_instant() {
+        Some(at) if !spec.allow_past && now.since(at) > plan::ON_TIME => {
+            Err(ScheduleError::Past { schedule: spec.schedule.to_string(), at, now }.into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The job of that name.
@@ -57,12 +73,15 @@ pub(crate) fn by_name(tx: &Connection, name: &str) -> Result<Option<Job>> {
 
 /// Occurrences of the old schedule that came and were not run go on record before the new one takes over.
 pub(super) fn close_old_schedule(tx: &Connection, job: &Job, now: Timestamp) -> Result<()> {
-    if job.attempt > 1 {
-        // What waits is another attempt at an occurrence that has been run.
-        return Ok(());
-    }
     let calendar = calendar_of(tx, &job.schedule)?;
-    let missed = plan::at_edit(&job.position(calendar.as_ref()), now);
+    let mut position = job.position(calendar.as_ref());
+    if let Some(tried) = job.scheduled_for.filter(|_| job.attempt > 1) {
+        // What waits is another attempt at an occurrence that has been run; those after it may have come.
+        let following = plan::following(&position, misses::settled_until(tx, job.id, tried)?);
+        let Some(following) = following else { return Ok(()) };
+        position.scheduled_for = Some(following.scheduled_for);
+    }
+    let missed = plan::at_edit(&position, now);
     misses::record(tx, job.id, &missed, now)
 }
 

@@ -74,6 +74,8 @@ pub(super) fn before_the_first_read(conn: &Connection, options: &OpenOptions) ->
     switch(conn, DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true, "enable_trigger")?;
     switch(conn, DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, true, "enable_view")?;
     switch(conn, DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true, "foreign_keys")?;
+    // Without it SQLite plans a statement anew for each value that is bound to its LIMIT.
+    switch(conn, DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true, "query planner stability guarantee")?;
     let row = options.limits.payload.saturating_mul(4).clamp(LEAST_ROW, LARGEST_ROW);
     limit(conn, Limit::SQLITE_LIMIT_LENGTH, i32::try_from(row).unwrap_or(i32::MAX), "limit on a row")?;
     limit(conn, Limit::SQLITE_LIMIT_SQL_LENGTH, LONGEST_SQL, "limit on SQL text")?;
@@ -207,6 +209,7 @@ mod tests {
                 assert_eq!(pragma_of(conn, name), *wanted, "{name}");
             }
             assert!(conn.db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE).unwrap());
+            assert!(conn.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG).unwrap());
             assert_eq!(conn.limit(Limit::SQLITE_LIMIT_ATTACHED).unwrap(), 0);
             assert_eq!(conn.limit(Limit::SQLITE_LIMIT_LENGTH).unwrap(), 64 << 20);
         };

@@ -62,7 +62,9 @@ impl Ledger {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
             Err(error) => panic!("{}: {error}", self.path.display()),
         };
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        // A child that is just writing, or was killed while it did, leaves a last line without its end.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The lines of one deed.

@@ -216,3 +216,23 @@ fn links_between_pages_lead_somewhere() {
     assert_none(&broken, "these links lead nowhere");
     assert_eq!(relative_links("[a](b.md#c), [d](https://example.org)"), ["b.md#c"]);
 }
+
+/// Whether a page has a block of Rust.
+fn has_rust(page: &str) -> bool {
+    page.lines().any(|line| line.trim_start().starts_with("```rust"))
+}
+
+#[test]
+fn rust_on_a_page_is_compiled_with_the_tests() {
+    let library = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let mut pages = files_under(&root().join("docs"));
+    pages.extend(["README.md", "CHANGELOG.md", "SECURITY.md"].map(|name| root().join(name)));
+    let pages = pages.iter().filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let with_rust: Vec<_> = pages.filter(|path| has_rust(&fs::read_to_string(path).unwrap())).collect();
+    assert!(with_rust.len() >= 3, "{with_rust:?}");
+    let name = |path: &std::path::Path| path.strip_prefix(root()).unwrap().display().to_string();
+    let is_missing = |page: &String| !library.contains(&format!("include_str!(\"../{page}\")"));
+    let missing: Vec<String> = with_rust.iter().map(|path| name(path)).filter(is_missing).collect();
+    assert_none(&missing, "include the page under `pages` in src/lib.rs");
+    assert!(has_rust("a\n```rust,no_run\n") && !has_rust("```sh\n"));
+}

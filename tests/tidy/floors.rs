@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("policy", 1),
     ("schedule", 1),
     ("plan", 1),
+    ("exchange", 1),
     ("store", 2),
     ("core", 3),
     ("queue", 4),
@@ -111,7 +112,7 @@ fn imports_that_run_up(
         }
     }
     // Relative paths would go around the check above.
-    if let Some(at) = source.code.find("super::super") {
+    if let Some(at) = source.code.find("super::super::") {
         broken.push(format!("{}: write the path from `crate::`", source.place(at)));
     }
     if !source.path.contains('/') {

@@ -29,7 +29,8 @@ impl Source {
     pub(crate) fn read(path: &str, text: &str) -> Self {
         let (code, literals) = take_apart(text);
         let first_line = text.lines().next().unwrap_or_default().to_owned();
-        let is_test_file = path.ends_with("/tests.rs") || path == "store/views.rs";
+        let is_test_file =
+            path.ends_with("/tests.rs") || path.starts_with("store/plans/") || path == "store/views.rs";
         let tests_at = if is_test_file { 0 } else { tests_begin(&code).unwrap_or(code.len()) };
         Self { path: path.to_owned(), code, literals, first_line, tests_at }
     }

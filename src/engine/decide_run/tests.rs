@@ -142,7 +142,7 @@ fn a_permanent_failure_is_permanent_whatever_its_text() {
 
 #[test]
 fn a_shutdown_leaves_a_recurring_job_to_its_next_occurrence() {
-    let claim = ClaimedRun { on_interrupt: OnInterrupt::AssumeRan, recurring: true, ..claim(1) };
+    let claim = ClaimedRun { on_interrupt: OnInterrupt::AssumeRan, ..claim(1) };
     assert_eq!(decided(&claim, Ended::StillRunning, SHUTDOWN).complete.then, Then::Finish);
 }
 

@@ -355,7 +355,6 @@ pub(in crate::engine) fn claim(run: i64) -> ClaimedRun {
         args: r#"{"word":"hello"}"#.to_owned(),
         policies: "{}".to_owned(),
         on_interrupt: OnInterrupt::Rerun,
-        recurring: false,
         scheduled_for: BEGIN,
         attempt: 1,
         failed_attempts: 0,
@@ -380,14 +379,10 @@ pub(in crate::engine) fn delivery(run: i64) -> ClaimedDelivery {
         owner_id: OWNER,
         name: None,
         kind: Args::KIND.to_owned(),
-        queue: "default".to_owned(),
         policies: "{}".to_owned(),
         output: r#""good morning""#.to_owned(),
         scheduled_for: BEGIN,
-        attempt: 1,
         request_id: None,
-        trigger: Trigger::Schedule,
-        delivery_attempts: 0,
         deliver_by: None,
     }
 }

@@ -112,7 +112,7 @@ async fn what_was_claimed_but_not_begun_when_time_is_over_runs_again_whatever_it
 #[tokio::test(start_paused = true)]
 async fn deliveries_that_were_not_begun_are_left_to_the_next_engine() {
     struct Stuck;
-    impl crate::Handler<Args> for Stuck {
+    impl crate::engine::Handler<Args> for Stuck {
         type Output = String;
         async fn run(&self, args: Args, _cx: RunContext) -> Result<String, Failure> {
             Ok(args.word)
@@ -120,8 +120,8 @@ async fn deliveries_that_were_not_begun_are_left_to_the_next_engine() {
         async fn deliver(
             &self,
             _output: String,
-            _cx: crate::DeliveryContext,
-        ) -> Result<crate::Receipt, crate::DeliveryError> {
+            _cx: crate::engine::DeliveryContext,
+        ) -> Result<crate::engine::Receipt, crate::engine::DeliveryError> {
             std::future::pending().await
         }
     }

@@ -49,7 +49,7 @@ async fn a_timed_out_run_ends_when_its_handler_does() {
     let mut bench = Bench::of(until_asked).await;
     bench.run(claim_under(1, |policies| {
         policies.timeout_ms = seconds(5);
-        policies.backoff = crate::Backoff::fixed(30 * SECOND);
+        policies.backoff = crate::policy::Backoff::fixed(30 * SECOND);
     }));
     let complete = bench.completed().await;
     assert_eq!(complete.outcome, Outcome::TimedOut);

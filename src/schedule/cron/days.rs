@@ -105,16 +105,23 @@ impl Days {
         false
     }
 
+    /// The days of the month that begins on `first`; bit n stands for day n.
+    pub(super) fn of_month(&self, first: NaiveDate) -> u64 {
+        if self.has_month(first.month()) { self.in_month(Month::of(first)) } else { 0 }
+    }
+
+    pub(super) fn includes(&self, date: NaiveDate) -> bool {
+        date.with_day(1).is_some_and(|first| self.of_month(first) & bit(date.day()) != 0)
+    }
+
     /// The first such day from `date` on.
     pub(super) fn on_or_after(&self, date: NaiveDate) -> Option<NaiveDate> {
         let mut first = date.with_day(1)?;
         let mut days_left = u64::MAX << date.day();
         for _ in 0..12 * LONGEST_WAIT_YEARS {
-            if self.has_month(first.month()) {
-                let days = self.in_month(Month::of(first)) & days_left;
-                if days != 0 {
-                    return first.with_day(days.trailing_zeros());
-                }
+            let days = self.of_month(first) & days_left;
+            if days != 0 {
+                return first.with_day(days.trailing_zeros());
             }
             first = first.checked_add_months(chrono::Months::new(1))?;
             days_left = u64::MAX;
@@ -127,11 +134,9 @@ impl Days {
         let mut first = date.with_day(1)?;
         let mut days_left = (2 << date.day()) - 1;
         for _ in 0..12 * LONGEST_WAIT_YEARS {
-            if self.has_month(first.month()) {
-                let days = self.in_month(Month::of(first)) & days_left;
-                if days != 0 {
-                    return first.with_day(days.ilog2());
-                }
+            let days = self.of_month(first) & days_left;
+            if days != 0 {
+                return first.with_day(days.ilog2());
             }
             first = first.checked_sub_months(chrono::Months::new(1))?;
             days_left = u64::MAX;

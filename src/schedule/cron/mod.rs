@@ -4,10 +4,13 @@
 //! with `*`) fires at the first instant of each matching local minute, and once right after a jump of up to
 //! three hours over one or more of them. A *wild* job fires at each instant whose local minute matches.
 
+mod count;
 mod days;
 mod parse;
 mod wall;
 mod words;
+
+use std::fmt;
 
 use chrono_tz::Tz;
 
@@ -22,11 +25,17 @@ const LONGEST_MADE_UP_JUMP_S: i64 = 3 * 3_600;
 const MOST_PASSED_OVER: usize = 1_000;
 
 /// A parsed expression, independent of any zone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Cron {
     text: String,
     fields: parse::Fields,
     wall: Wall,
+}
+
+impl fmt::Debug for Cron {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
+    }
 }
 
 impl PartialEq for Cron {
@@ -89,21 +98,12 @@ impl Cron {
     }
 
     fn previous_fixed(&self, zone: Tz, gap: Gap, before: i64) -> Option<i64> {
-        let offset = zone::offset_at(zone, before - 1);
-        let wall = self.wall.before(before + offset)?;
-        let found = zone::resolve(zone, wall);
-        if found == Local::Once(wall - offset) && before - LONGEST_CHANGE_S <= wall - offset {
-            return Some(wall - offset);
-        }
-        // If the clock was set back a short while ago, it had shown later times than it shows now.
-        let shown = shown_until(zone, before, offset);
-        let mut found =
-            if shown == before + offset { found } else { zone::resolve(zone, self.wall.before(shown)?) };
+        let mut wall = shown_until(zone, before);
         for _ in 0..MOST_PASSED_OVER {
-            match found {
+            match zone::resolve(zone, self.wall.before(wall)?) {
                 Local::Once(at) | Local::Twice(at, _) => return Some(at),
                 Local::Skipped(jump) if made_up(gap, jump) => return Some(jump.at),
-                Local::Skipped(jump) => found = zone::resolve(zone, self.wall.before(jump.from)?),
+                Local::Skipped(jump) => wall = jump.from,
             }
         }
         None
@@ -177,11 +177,11 @@ fn made_up(gap: Gap, jump: zone::Jump) -> bool {
     gap == Gap::RunAfter && jump.length_s() <= LONGEST_MADE_UP_JUMP_S
 }
 
-/// The local time up to which the clock has shown everything just before the instant `before`, where it has
-/// the `offset`.
-fn shown_until(zone: Tz, before: i64, offset: i64) -> i64 {
+/// The local time up to which the clock has shown everything just before the instant `before`: what it shows
+/// then, or more if it was set back a short while ago.
+fn shown_until(zone: Tz, before: i64) -> i64 {
     let recently = before - LONGEST_CHANGE_S;
-    let offset_then = zone::offset_at(zone, recently);
+    let (offset_then, offset) = (zone::offset_at(zone, recently), zone::offset_at(zone, before - 1));
     if offset_then <= offset {
         return before + offset;
     }

@@ -81,6 +81,10 @@ pub(super) fn parse(expression: &str) -> Result<Fields, ScheduleError> {
     if text.starts_with('@') {
         return parse(expand(text)?);
     }
+    if let Some(zone) = text.split([' ', '\t']).next().filter(|first| first.contains("TZ=")) {
+        let problem = "a zone is no field, name it with in_tz";
+        return Err(Field { kind: &MINUTE, expression }.refused(zone, problem));
+    }
     // Only blanks and tabs separate: a no-break space inside a field is a typing error to be shown, not hidden.
     let fields: Vec<&str> = text.split([' ', '\t']).filter(|field| !field.is_empty()).collect();
     let (second, [minute, hour, month_day, month, week_day]) = match *fields.as_slice() {

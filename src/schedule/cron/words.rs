@@ -62,21 +62,20 @@ impl Cron {
             }
             return format!("at {}", list(&times));
         }
-        let mut parts = Vec::new();
+        let mut words = String::new();
         if fields.seconds != 1 {
-            parts.push(steps("second", &seconds, 60));
+            words.push_str(&steps("second", "minute", &seconds, 60));
         }
-        if minutes.len() < 60 || parts.is_empty() {
-            parts.push(steps("minute", &minutes, 60));
+        if words.is_empty() {
+            words.push_str(&steps("minute", "hour", &minutes, 60));
+        } else if minutes.len() < 60 {
+            words.push_str(", ");
+            words.push_str(&steps("minute", "hour", &minutes, 60));
         }
         if hours.len() < 24 {
-            let spans = ranges(fields.hours, |hour| format!("{hour:02}"));
-            parts.push(match hours.len() {
-                1 => format!("during the hour {}", spans.concat()),
-                _ => format!("during the hours {}", list(&spans)),
-            });
+            words.push_str(&during(&hours, fields.hours));
         }
-        parts.join(" ")
+        words
     }
 
     fn days(&self) -> String {
@@ -101,9 +100,16 @@ fn month_day_words(days: &MonthDays) -> Option<String> {
     }
     let mut parts = Vec::new();
     if days.plain != 0 {
-        let spans = ranges(days.plain, |day| day.to_string());
-        let word = if days.plain.count_ones() == 1 { "day" } else { "days" };
-        parts.push(format!("{word} {}", list(&spans)));
+        let numbers = values(days.plain);
+        parts.push(match even(&numbers, 32) {
+            Some((first, step)) if step > 1 && numbers.len() > 3 => {
+                format!("each {} day from day {first} on", nth(step))
+            }
+            _ => {
+                let word = if numbers.len() == 1 { "day" } else { "days" };
+                format!("{word} {}", list(&ranges(days.plain, |day| day.to_string())))
+            }
+        });
     }
     for day in values(days.nearest_weekday) {
         parts.push(format!("the weekday nearest to day {day}"));
@@ -136,23 +142,51 @@ fn week_day_words(days: &WeekDays) -> Option<String> {
 }
 
 /// The values of one field: all of them, each n-th, or a list.
-fn steps(unit: &str, values: &[u32], range: u32) -> String {
-    if let [first, second, ..] = values {
-        let step = second - first;
-        let even = values.windows(2).all(|pair| matches!(pair, [a, b] if b - a == step));
-        let to_the_end = values.last().is_some_and(|last| last + step >= range);
-        if even && to_the_end {
-            return match (step, first) {
-                (1, 0) => format!("every {unit}"),
-                (_, 0) => format!("every {step} {unit}s"),
-                _ => format!("every {step} {unit}s from {unit} {first} on"),
-            };
+fn steps(unit: &str, of: &str, values: &[u32], range: u32) -> String {
+    if let Some((first, step)) = even(values, range) {
+        return match (step, first) {
+            (1, 0) => format!("every {unit}"),
+            (_, 0) if range.is_multiple_of(step) => format!("every {step} {unit}s"),
+            _ => format!("every {step} {unit}s from {unit} {first} of each {of} on"),
+        };
+    }
+    let spans =
+        list(&ranges(values.iter().fold(0, |bits, value| bits | 1 << value), |value| value.to_string()));
+    match values.len() {
+        1 => format!("at {unit} {spans} of each {of}"),
+        _ => format!("at each of {unit}s {spans} of each {of}"),
+    }
+}
+
+fn during(hours: &[u32], bits: u64) -> String {
+    match even(hours, 24) {
+        Some((first, step)) if step > 1 && hours.len() > 3 => {
+            format!(", during each {} hour from {first:02} on", nth(step))
+        }
+        _ => {
+            let spans = list(&ranges(bits, |hour| format!("{hour:02}")));
+            format!(", during the hour{} {spans}", if hours.len() == 1 { "" } else { "s" })
         }
     }
-    let bits = values.iter().fold(0, |bits, value| bits | 1 << value);
-    let word = if values.len() == 1 { "at" } else { "at each of" };
-    let plural = if values.len() == 1 { "" } else { "s" };
-    format!("{word} {unit}{plural} {}", list(&ranges(bits, |value| value.to_string())))
+}
+
+/// The first value and the step, if the values go on in even steps to the end of the range.
+fn even(values: &[u32], range: u32) -> Option<(u32, u32)> {
+    let [first, second, ..] = values else {
+        return None;
+    };
+    let step = second - first;
+    let is_even = values.windows(2).all(|pair| matches!(pair, [a, b] if b - a == step));
+    let to_the_end = values.last().is_some_and(|last| last + step >= range);
+    (is_even && to_the_end).then_some((*first, step))
+}
+
+fn nth(number: u32) -> String {
+    match number {
+        2 => "2nd".to_owned(),
+        3 => "3rd".to_owned(),
+        _ => format!("{number}th"),
+    }
 }
 
 /// Neighbours as `a to b`, from three on; the others one by one.

@@ -5,19 +5,19 @@ use rusqlite::Row;
 use super::Burst;
 use crate::error::Result;
 use crate::job::JobId;
-use crate::plan::{CatchUp, Overlap, Position};
+use crate::plan::{self, CatchUp, Overlap, Position};
 use crate::policy::{OnInterrupt, Policies};
 use crate::run::RunId;
 use crate::schedule::{Calendar, Schedule};
 use crate::store::rows::Columns;
 use crate::time::Timestamp;
 
-/// The columns that [`DueJob::read`] reads.
+/// The columns that [`DueJob::read`] reads, in its order.
 macro_rules! due_columns {
     () => {
-        "id, name, kind, queue, args, policies, on_interrupt, overlap, max_open_runs, schedule_kind, \
-         schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap, starts_at_ms, ends_at_ms, max_runs, jitter_ms, \
-         calendar, expires_at_ms, enabled, paused_at_ms, parked_at_ms, schedule_activated_at_ms, next_run_at_ms, \
+        "id, kind, schedule_kind, schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap, starts_at_ms, \
+         ends_at_ms, max_runs, jitter_ms, calendar, policies, paused_at_ms, parked_at_ms, name, queue, args, \
+         on_interrupt, overlap, max_open_runs, expires_at_ms, enabled, schedule_activated_at_ms, next_run_at_ms, \
          scheduled_for_ms, attempt, failed_attempts, requests, planned_run_at_ms, open_runs, running_run_id, \
          runs_started, revision"
     };
@@ -57,6 +57,7 @@ pub(super) struct DueJob {
 impl DueJob {
     pub(super) fn read(row: &Row<'_>) -> Result<Self> {
         let c = Columns::of("mainspring_jobs", row)?;
+        let kind = c.read("kind")?;
         let schedule = c.schedule()?;
         let policies: String = c.read("policies")?;
         let catch_up = if schedule.is_recurring() {
@@ -68,8 +69,8 @@ impl DueJob {
         let parked: Option<Timestamp> = c.read("parked_at_ms")?;
         Ok(Self {
             id: JobId(c.id()),
+            kind,
             name: c.read("name")?,
-            kind: c.read("kind")?,
             queue: c.read("queue")?,
             args: c.read("args")?,
             policies,
@@ -99,6 +100,18 @@ impl DueJob {
         self.may_run && self.planned_run_at.is_some_and(|at| at <= now)
     }
 
+    /// Whether its occurrence waited for the end of a run, as its overlap policy says, and has its turn now: then it
+    /// was not missed, and how late it may be caught up is not asked.
+    pub(super) fn was_queued(&self, now: Timestamp) -> bool {
+        let put_off = self
+            .scheduled_for
+            .is_some_and(|occurrence| occurrence.plus(self.schedule.jitter_window()) < self.next_run_at);
+        self.overlap != Overlap::Skip
+            && put_off
+            && !self.catch_up.runs_them_all()
+            && now.since(self.next_run_at) <= plan::ON_TIME
+    }
+
     pub(super) fn position<'a>(&'a self, calendar: Option<&'a Calendar>) -> Position<'a> {
         Position {
             schedule: &self.schedule,
@@ -113,12 +126,14 @@ impl DueJob {
         }
     }
 
-    /// When a catch-up run may start, if not now. One that has been deferred already starts when its time comes.
+    /// When a catch-up run may start, if not now. One that has been deferred already starts when its time comes; but if
+    /// that time passed while nobody could claim it, it is one of many again that would start together.
     pub(super) fn spread(&self, burst: &mut Burst, now: Timestamp) -> Result<Option<Timestamp>> {
-        let deferred_before = self
+        let was_deferred = self
             .scheduled_for
             .is_some_and(|occurrence| occurrence.plus(self.schedule.jitter_window()) < self.next_run_at);
-        if !self.schedule.is_recurring() || deferred_before {
+        let its_time_has_come = was_deferred && now.since(self.next_run_at) < self.catch_up.pause();
+        if !self.schedule.is_recurring() || its_time_has_come {
             return Ok(None);
         }
         Ok(burst.next_slot(&self.catch_up, now))

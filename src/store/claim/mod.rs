@@ -3,13 +3,17 @@
 mod due;
 mod pick;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use rusqlite::{Connection, named_params};
 
 use self::due::DueJob;
 use super::misses;
+use super::savepoint::Savepoint;
 use crate::error::{Error, Result, caught};
 use crate::exchange::ClaimedRun;
 use crate::job::JobId;
@@ -43,9 +47,15 @@ pub(crate) struct Claims {
     pub(crate) superseded: Vec<RunId>,
     /// The job at the head needs a synced commit: claim again in one.
     pub(crate) needs_sync: bool,
+    /// More jobs may be ready: as many were found as there was room for, though not each of them runs now.
+    pub(crate) left: bool,
     /// Jobs that could not be read, or cannot go on, and were parked.
     pub(crate) parked: Vec<(JobId, String)>,
 }
+
+/// One claim looks at no more than so many jobs that are due and yet do not run (expired, put off, moved by hand)
+/// before it lets a commit come in between.
+const MOST_LOOKED_AT: usize = 1_000;
 
 /// The catch-up runs that one engine starts together, so that a hundred overdue jobs do not start at once.
 #[derive(Clone, Copy, Debug, Default)]
@@ -149,37 +159,53 @@ pub(crate) fn claim(
         return Ok(claims);
     }
     pick::make_due_ready(tx, request.queue, now)?;
-    let mut foreign = Vec::new();
-    for picked in pick::ready(tx, request.queue, request.slots)? {
-        if claims.runs.len() >= request.slots {
+    let mut looked_at = 0;
+    while claims.runs.len() < request.slots && looked_at < MOST_LOOKED_AT && !claims.needs_sync {
+        let free = request.slots - claims.runs.len();
+        let picked = pick::ready(tx, request.queue, request.kinds, free, now)?;
+        looked_at += picked.len();
+        claims.left = picked.len() == free;
+        take(tx, picked, request, burst, now, &mut claims)?;
+        if !claims.left {
             break;
         }
+    }
+    Ok(claims)
+}
+
+/// Claims those that were picked; each of them is claimed, or is not ready any more.
+fn take(
+    tx: &Connection,
+    picked: Vec<pick::Picked>,
+    request: &ClaimRequest<'_>,
+    burst: &mut Burst,
+    now: Timestamp,
+    claims: &mut Claims,
+) -> Result<()> {
+    for picked in picked {
         let job = match picked {
             Ok(job) => job,
             Err((id, error)) => {
-                park_unclaimed(tx, id, &error, now, &mut claims)?;
+                park_unclaimed(tx, id, &error, now, claims)?;
                 continue;
             }
         };
         if job.next_run_at > now {
             // Somebody moved its time by hand after it had become ready: it waits for that time.
             wait_until(tx, job.id, job.next_run_at)?;
-        } else if !request.kinds.contains(&job.kind) {
-            foreign.push(job.id);
         } else if needs_sync(&job, request) {
             claims.needs_sync = true;
             break;
-        } else if let Err(error) = claim_apart(tx, &job, request, burst, now, &mut claims) {
+        } else if let Err(error) = claim_apart(tx, &job, request, burst, now, claims) {
             match error {
                 error if request.careful && !error.is_transient() => {
-                    park_unclaimed(tx, job.id, &error, now, &mut claims)?;
+                    park_unclaimed(tx, job.id, &error, now, claims)?;
                 }
                 other => return Err(other),
             }
         }
     }
-    pick::set_aside(tx, &foreign, claims.runs.len() < request.slots, now)?;
-    Ok(claims)
+    Ok(())
 }
 
 /// A claim whose loss in a power cut would make the occurrence run twice.
@@ -204,12 +230,13 @@ fn claim_apart(
     if !request.careful {
         return claim_job(tx, job, request, burst, now, claims);
     }
-    tx.prepare_cached("SAVEPOINT claim")?.execute([])?;
+    let savepoint = Savepoint::begin(tx)?;
     let claimed = caught("the claim of a job", || claim_job(tx, job, request, burst, now, claims));
-    if claimed.is_err() {
-        tx.prepare_cached("ROLLBACK TO claim")?.execute([])?;
+    if claimed.is_ok() {
+        savepoint.keep()?;
+    } else {
+        savepoint.undo()?;
     }
-    tx.prepare_cached("RELEASE claim")?.execute([])?;
     claimed
 }
 
@@ -277,7 +304,20 @@ fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decisi
     let Some(scheduled_for) = job.scheduled_for else { return Ok(None) };
     let calendar = super::insert::calendar_of(tx, &job.schedule)?;
     let position = job.position(calendar.as_ref());
-    let following = plan::following(&position, scheduled_for);
+    let settled =
+        if job.attempt > 1 { misses::settled_until(tx, job.id, scheduled_for)? } else { scheduled_for };
+    let following = plan::following(&position, settled);
+    if job.attempt > 1 && job.expires_at.is_some_and(|expiry| expiry <= now) {
+        // Another attempt is a start, too. The occurrence has been run, so that it is no miss.
+        return Ok(Some(Decision {
+            fire: None,
+            attempt: job.attempt,
+            failed_attempts: job.failed_attempts,
+            misses: Vec::new(),
+            next: following,
+            following,
+        }));
+    }
     if job.attempt > 1 && following.is_none_or(|next| next.run_at > now) {
         let fire = Fire { scheduled_for, trigger: Trigger::Retry };
         return Ok(Some(Decision {
@@ -296,7 +336,21 @@ fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decisi
         }
         _ => position,
     };
-    let plan = plan::at_claim(&position, now);
+    let queued = CatchUp::latest().within(Duration::MAX);
+    let position = match job.was_queued(now) {
+        true => plan::Position { catch_up: &queued, ..position },
+        false => position,
+    };
+    let plan = match plan::at_claim(&position, now) {
+        // By its schedule the time has not come, by its row it has: somebody moved it forward by hand. The
+        // occurrence runs early, and the schedule goes on from it.
+        plan::ClaimPlan { fire: None, next: Some(same), misses }
+            if misses.is_empty() && Some(same.scheduled_for) == position.scheduled_for =>
+        {
+            plan::at_claim(&position, same.run_at)
+        }
+        plan => plan,
+    };
     Ok(Some(Decision {
         fire: plan.fire,
         attempt: 1,
@@ -406,7 +460,6 @@ fn claimed(
         args: job.args.clone(),
         policies: job.policies.clone(),
         on_interrupt: job.on_interrupt,
-        recurring: job.schedule.is_recurring(),
         scheduled_for: opening.scheduled_for,
         attempt: opening.attempt,
         failed_attempts: opening.failed_attempts,

@@ -1,5 +1,7 @@
 //! Which jobs a claim looks at: those that fell due are made ready, then the ready ones by priority.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::due::{DueJob, due_columns};
@@ -9,31 +11,37 @@ use crate::time::Timestamp;
 
 /// At most so many jobs are made ready by one claim; of more that fell due together, the earliest come first.
 const READY_BATCH: u32 = 1_000;
-/// So many jobs of kinds that the engine has no handler for are passed over before they are set aside.
-const FOREIGN_KINDS: usize = 64;
+/// So many jobs of kinds that the engine has no handler for are passed over in search of known ones: a few
+/// milliseconds' work. If there is nothing else, some of them are set aside.
+const MOST_PASSED_OVER: usize = 1_000;
 /// Jobs set aside for want of a handler, or since they cannot be claimed, come back after so many milliseconds.
 pub(super) const SET_ASIDE_MS: i64 = 15_000;
+
+/// A ready job, or the id of one that cannot be read and the reason.
+pub(super) type Picked = std::result::Result<DueJob, (JobId, Error)>;
 
 const IS_PAUSED: &str = "
 SELECT 1
 FROM mainspring_queues
 WHERE name = :queue AND paused_at_ms IS NOT NULL";
 
-const MAKE_DUE_READY: &str = "
+const FELL_DUE: &str = "
+SELECT id
+FROM mainspring_jobs INDEXED BY mainspring_jobs_scheduled
+WHERE queue = :queue AND ready = 0 AND claimable = 1 AND next_run_at_ms <= :now_ms
+ORDER BY next_run_at_ms
+LIMIT :batch";
+
+const MAKE_READY: &str = "
 UPDATE mainspring_jobs
 SET ready = 1
-WHERE id IN (
-    SELECT id
-    FROM mainspring_jobs
-    WHERE queue = :queue AND ready = 0 AND claimable = 1 AND next_run_at_ms <= :now_ms
-    ORDER BY next_run_at_ms
-    LIMIT :batch)";
+WHERE id = :id";
 
 const READY: &str = concat!(
     "SELECT ",
     due_columns!(),
     "
-FROM mainspring_jobs
+FROM mainspring_jobs INDEXED BY mainspring_jobs_ready
 WHERE queue = :queue AND ready = 1 AND claimable = 1
 ORDER BY priority DESC, next_run_at_ms, id
 LIMIT :limit"
@@ -52,43 +60,55 @@ pub(super) fn is_paused(tx: &Connection, queue: &str) -> Result<bool> {
 }
 
 pub(super) fn make_due_ready(tx: &Connection, queue: &str, now: Timestamp) -> Result<()> {
-    tx.prepare_cached(MAKE_DUE_READY)?.execute(named_params! {
-        ":queue": queue,
-        ":now_ms": now,
-        ":batch": READY_BATCH,
-    })?;
+    let due: Vec<JobId> = tx
+        .prepare_cached(FELL_DUE)?
+        .query_map(named_params! { ":queue": queue, ":now_ms": now, ":batch": READY_BATCH }, |row| {
+            row.get("id")
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for id in due {
+        tx.prepare_cached(MAKE_READY)?.execute(named_params! { ":id": id })?;
+    }
     Ok(())
 }
 
-/// The ready jobs in order; a row that cannot be read comes as its id and the reason.
+/// The ready jobs of these kinds in order, as many as there are slots. Those of foreign kinds stay where they are for
+/// the engines that know them, unless nothing else is found behind too many of them.
 pub(super) fn ready(
     tx: &Connection,
     queue: &str,
+    kinds: &HashSet<String>,
     slots: usize,
-) -> Result<Vec<std::result::Result<DueJob, (JobId, Error)>>> {
-    let limit = i64::try_from(slots.saturating_add(FOREIGN_KINDS)).unwrap_or(i64::MAX);
+    now: Timestamp,
+) -> Result<Vec<Picked>> {
+    let mut jobs = Vec::new();
+    let mut foreign = Vec::new();
+    let limit = i64::try_from(slots.saturating_add(MOST_PASSED_OVER)).unwrap_or(i64::MAX);
     let mut statement = tx.prepare_cached(READY)?;
     let mut rows = statement.query(named_params! { ":queue": queue, ":limit": limit })?;
-    let mut jobs = Vec::new();
-    while let Some(row) = rows.next()? {
+    // Row by row in the order of the index: what is behind the last slot is not read.
+    while jobs.len() < slots
+        && let Some(row) = rows.next()?
+    {
         let id = JobId(row.get("id")?);
-        jobs.push(DueJob::read(row).map_err(|error| (id, error)));
+        match row.get_ref("kind")?.as_str() {
+            Ok(kind) if !kinds.contains(kind) => foreign.push(id),
+            // One that cannot be read is named by the read.
+            _ => jobs.push(DueJob::read(row).map_err(|error| (id, error))),
+        }
+    }
+    drop(rows);
+    if jobs.is_empty() && foreign.len() >= MOST_PASSED_OVER {
+        set_aside(tx, &foreign, now)?;
     }
     Ok(jobs)
 }
 
-/// Jobs of foreign kinds stay where they are for the engines that know them, unless they hide known ones.
-pub(super) fn set_aside(
-    tx: &Connection,
-    foreign: &[JobId],
-    free_slots_left: bool,
-    now: Timestamp,
-) -> Result<()> {
-    if foreign.len() < FOREIGN_KINDS || !free_slots_left {
-        return Ok(());
-    }
+/// Every second one: whoever has the handler finds the others, however often this is done. Which half it is follows
+/// from the time, so that the halves that are left do not pile up.
+fn set_aside(tx: &Connection, foreign: &[JobId], now: Timestamp) -> Result<()> {
     let at = Timestamp::from_millis(now.millis().saturating_add(SET_ASIDE_MS));
-    for id in foreign {
+    for id in foreign.iter().filter(|id| (id.0 ^ now.millis()) & 1 == 0) {
         tx.prepare_cached(SET_ASIDE)?.execute(named_params! { ":id": id, ":at_ms": at })?;
     }
     Ok(())

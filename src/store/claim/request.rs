@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 const FIRST: &str = "
 SELECT id, trigger, scheduled_for_ms, attempt, failed_attempts, request_key
-FROM mainspring_requests
+FROM mainspring_requests INDEXED BY mainspring_requests_of_job
 WHERE job_id = :job_id
 ORDER BY run_at_ms, id
 LIMIT 1";
@@ -24,7 +24,7 @@ WHERE id = :id";
 
 const NEXT_TIME: &str = "
 SELECT min(run_at_ms)
-FROM mainspring_requests
+FROM mainspring_requests INDEXED BY mainspring_requests_of_job
 WHERE job_id = :job_id";
 
 const LEFT: &str = "

@@ -265,7 +265,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
             HAVING count(*) > 1
             LIMIT 20",
     },
-    // A coalesced occurrence stands for the run that was made instead of it.
+    // A coalesced occurrence stands for the run that was made instead of it; one that was missed may be backfilled.
     Invariant {
         name: "an_occurrence_is_run_or_missed",
         sql: "
@@ -276,7 +276,9 @@ pub(super) const INVARIANTS: &[Invariant] = &[
               ON run.job_id = miss.job_id
              AND run.scheduled_for_ms BETWEEN miss.from_ms AND miss.to_ms
              AND run.request_id IS NULL
+             AND run.trigger <> 'backfill'
             WHERE miss.reason <> 'coalesced'
+              AND run.trigger <> 'backfill'
             LIMIT 20",
     },
     // The file.

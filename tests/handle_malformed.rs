@@ -1,0 +1,345 @@
+//! Rows that no library writes: each is named and parked, and the others go on.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, wherever it does"
+)]
+
+mod stage;
+
+use std::path::PathBuf;
+
+use mainspring::schedule::Calendar;
+use mainspring::testing::TestQueue;
+use mainspring::{
+    Delivery, Engine, Error, ErrorClass, Failure, JobId, JobState, ListFilter, NewJob, Outcome, Queue,
+    RunContext, Schedule,
+};
+use stage::child::{self, Child};
+use stage::post::post;
+use stage::puppet::puppet;
+use stage::*;
+
+#[test]
+#[ignore = "a child of the tests in this file"]
+fn a_child_plays_its_part() {
+    child::play(|part, path| match part {
+        "runs until it is killed" => run_until_killed(path),
+        other => panic!("there is no part {other:?}"),
+    });
+}
+
+fn run_until_killed(path: PathBuf) {
+    child::end_with_the_test();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let handler = |_: Note, _: RunContext| async {
+            child::say("runs");
+            std::future::pending::<Result<(), Failure>>().await
+        };
+        let engine = Engine::builder(Queue::open(&path).await.unwrap()).handler(handler).queue("default", 8);
+        let _engine = engine.build().unwrap().start().await.unwrap();
+        std::future::pending::<()>().await;
+    });
+}
+
+fn edit(test: &TestQueue, job: JobId, set: &str) {
+    let changed = by_hand(test.queue().path())
+        .execute(&format!("UPDATE mainspring_jobs SET {set} WHERE id = {job}"), [])
+        .unwrap_or_else(|error| panic!("{set}: {error}"));
+    assert_eq!(changed, 1);
+}
+
+/// What the job's row says of its parking, past the library, which may not be able to read the row.
+fn park_reason(test: &TestQueue, job: JobId) -> Option<String> {
+    value(test.queue().path(), &format!("SELECT park_reason FROM mainspring_jobs WHERE id = {job}"))
+}
+
+/// Edits that the schema lets through, for a job that waits. Each with the column that is to be named.
+const EDITS: &[(&str, &str)] = &[
+    ("args = CAST(x'22ff22' AS TEXT)", "args"),
+    ("name = CAST(x'ff' AS TEXT)", "name"),
+    ("policies = '7'", "policies"),
+    ("policies = '{\"timeout\":5}'", "policies"),
+    ("policies = '{\"max_attempts\":-1}'", "policies"),
+    ("policies = CAST(x'22ff22' AS TEXT)", "policies"),
+    ("schedule_text = 'every now and then'", "schedule_text"),
+    ("schedule_text = '0 0 30 2 *'", "schedule_text"),
+    ("time_zone = 'Europe/Atlantis'", "schedule_text"),
+    ("gap = 'perhaps'", "schedule_text"),
+    ("attempt = 99999999999", "attempt"),
+    ("runs_started = -1", "runs_started"),
+    ("failed_attempts = -1", "failed_attempts"),
+    ("max_open_runs = 99999999999, overlap = 'allow'", "max_open_runs"),
+];
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_parked_with_its_column_and_all_others_run() {
+    let test = queue().await;
+    let declare = |n: usize| {
+        let queue = test.queue();
+        async move {
+            queue
+                .schedule(&format!("job {n}"), Schedule::cron("0 * * * *").unwrap(), note("x"))
+                .await
+                .unwrap()
+                .id()
+        }
+    };
+    let mut broken = Vec::new();
+    for (n, (set, column)) in EDITS.iter().enumerate() {
+        let job = declare(n).await;
+        edit(&test, job, set);
+        broken.push((job, *set, *column));
+    }
+    // Behind them all, and with the lowest priority.
+    let fine = test
+        .queue()
+        .schedule("fine", Schedule::cron("0 * * * *").unwrap(), NewJob::new(note("fine")).priority(-1000))
+        .await
+        .unwrap()
+        .id();
+    let ledger = Ledger::default();
+    let engine = start(&test, |engine| engine.handler(ledger.succeeding()).queue("default", 1)).await;
+
+    pass(&test, HOUR).await;
+
+    assert_eq!(ledger.texts(), ["fine"]);
+    for (job, set, column) in broken {
+        let reason = park_reason(&test, job).unwrap_or_else(|| panic!("{set}: not parked"));
+        let named = format!("mainspring_jobs row {job}, column \"{column}\": ");
+        assert!(reason.starts_with(&named), "{set}: {reason}");
+    }
+    let status = test.queue().status().await.unwrap();
+    assert_eq!((status.parked as usize, status.ready), (EDITS.len(), 0));
+    let list = test.queue().list(ListFilter::default()).await.unwrap();
+    assert_eq!(
+        (list.jobs.len() + list.unreadable.len(), list.jobs.last().unwrap().id),
+        (EDITS.len() + 1, fine)
+    );
+    pass(&test, HOUR).await;
+    assert_eq!(ledger.len(), 2);
+    end(&test, engine).await;
+}
+
+#[tokio::test]
+async fn a_job_that_was_put_right_goes_on_once_it_is_resumed() {
+    let test = queue().await;
+    let ledger = Ledger::default();
+    let engine = start(&test, |engine| engine.handler(ledger.succeeding())).await;
+    let job =
+        test.queue().schedule("job", Schedule::cron("0 * * * *").unwrap(), note("x")).await.unwrap().id();
+    edit(&test, job, "schedule_text = '61 * * * *'");
+    pass(&test, HOUR).await;
+    assert!(park_reason(&test, job).is_some());
+    // As long as nobody has, it stays parked, and says so.
+    assert!(matches!(test.queue().resume(job).await, Err(Error::MalformedRow { .. })));
+    edit(&test, job, "schedule_text = '0 * * * *'");
+    test.queue().resume("job").await.unwrap();
+    pass(&test, HOUR).await;
+    assert_eq!(ledger.slots(), [7_200]);
+    end(&test, engine).await;
+}
+
+/// What cannot be read can be removed, by its name as well, so that the application can declare it anew.
+#[tokio::test]
+async fn a_job_that_cannot_be_read_can_be_paused_and_removed() {
+    let test = queue().await;
+    let declare = || test.queue().schedule("job", Schedule::cron("0 * * * *").unwrap(), note("x"));
+    let job = declare().await.unwrap().id();
+    edit(&test, job, "schedule_text = '61 * * * *'");
+    assert!(matches!(test.queue().get("job").await, Err(Error::MalformedRow { .. })));
+    assert!(test.queue().runs("job", 1).await.unwrap().is_empty());
+    assert!(test.queue().misses("job", 1).await.unwrap().is_empty());
+    test.queue().pause("job", None).await.unwrap();
+    test.queue().cancel("job").await.unwrap();
+    test.queue().remove("job").await.unwrap();
+    assert!(declare().await.unwrap().id() != job);
+    is_sound(test.queue()).await;
+}
+
+#[tokio::test]
+async fn arguments_of_another_shape_park_the_job_and_no_attempt_is_wasted_on_them() {
+    let test = queue().await;
+    let ledger = Ledger::default();
+    let engine = start(&test, |engine| engine.handler(ledger.succeeding())).await;
+    let job = test.queue().enqueue(NewJob::new(note("x")).after(HOUR)).await.unwrap().id();
+    edit(&test, job, "args = '{\"txet\":1}'");
+    test.queue().enqueue(NewJob::new(note("fine")).after(HOUR)).await.unwrap();
+    pass(&test, HOUR).await;
+    assert_eq!(ledger.texts(), ["fine"]);
+    let reason = park_reason(&test, job).unwrap();
+    assert!(reason.starts_with("column \"args\": ") && reason.contains("text"), "{reason}");
+    let completion = runs(test.queue(), job).await.remove(0).completion.unwrap();
+    assert_eq!((completion.outcome, completion.error_class), (Outcome::Failed, Some(ErrorClass::Malformed)));
+    // Put right, it gets its attempt.
+    edit(&test, job, "args = '{\"text\":\"right\"}'");
+    test.queue().retry(job).await.unwrap();
+    drain(&test).await;
+    assert_eq!(ledger.texts(), ["fine", "right"]);
+    end(&test, engine).await;
+}
+
+#[tokio::test]
+async fn policies_that_cannot_be_read_park_a_one_shot_before_its_handler_is_called() {
+    let test = queue().await;
+    let ledger = Ledger::default();
+    let engine = start(&test, |engine| engine.handler(ledger.succeeding())).await;
+    let job = test.queue().enqueue(NewJob::new(note("x")).after(HOUR)).await.unwrap().id();
+    edit(&test, job, "policies = '{\"max_atempts\":3}'");
+    pass(&test, HOUR).await;
+    assert!(ledger.entries().is_empty());
+    let reason = park_reason(&test, job).unwrap();
+    assert!(reason.starts_with("column \"policies\": ") && reason.contains("max_atempts"), "{reason}");
+    end(&test, engine).await;
+}
+
+/// Edits that the schema lets through while the job runs.
+const EDITS_OF_A_RUNNING_JOB: &[&str] = &[
+    "policies = CAST(x'22ff22' AS TEXT)",
+    "policies = '7'",
+    "args = CAST(x'22ff22' AS TEXT)",
+    "schedule_kind = 'cron', schedule_text = 'every now and then'",
+    "failures_in_a_row = -1",
+    "interruptions_in_a_row = -1",
+    "runs_started = -1",
+    "failed_attempts = -1",
+    "attempt = 99999999999",
+];
+
+/// A run could not be ended, since a column of its job could not be read: it stayed open for ever, and each look at
+/// it failed.
+#[tokio::test]
+async fn a_run_whose_job_became_unreadable_ends_all_the_same() {
+    for set in EDITS_OF_A_RUNNING_JOB {
+        for succeeds in [true, false] {
+            let test = queue().await;
+            let (handler, mut calls) = puppet();
+            let engine = start(&test, |engine| engine.handler(handler)).await;
+            let job = test.queue().enqueue(NewJob::new(note("x")).max_attempts(1)).await.unwrap().id();
+            let call = calls.next().await;
+            edit(&test, job, set);
+            if succeeds {
+                call.succeed("done")
+            } else {
+                call.fail("no luck")
+            };
+            test.queue().enqueue(note("another")).await.unwrap();
+            calls.next().await.succeed("done");
+            drain(&test).await;
+            let wanted = if succeeds { Outcome::Succeeded } else { Outcome::Failed };
+            assert_eq!(outcomes(test.queue(), job).await, [wanted], "{set}");
+            end(&test, engine).await;
+        }
+    }
+}
+
+/// A calendar stands in a row of its own, which may be edited as well.
+#[tokio::test]
+async fn a_calendar_that_cannot_be_read_parks_the_jobs_that_name_it_and_ends_their_runs() {
+    let test = queue().await;
+    let (handler, mut calls) = puppet();
+    let engine = start(&test, |engine| engine.handler(handler)).await;
+    test.queue().store_calendar("holidays", Calendar::default()).await.unwrap();
+    for name in ["job", "removed"] {
+        let schedule = Schedule::every(HOUR).unwrap().excluding("holidays");
+        test.queue().schedule(name, schedule, note(name)).await.unwrap();
+    }
+    test.clock().advance(HOUR);
+    let open = [calls.next().await, calls.next().await];
+    let changed =
+        by_hand(test.queue().path()).execute("UPDATE mainspring_calendars SET definition = '7'", []);
+    assert_eq!(changed, Ok(1));
+    // The next occurrence comes while they run.
+    test.clock().advance(HOUR);
+    open.into_iter().for_each(|call| call.succeed("done"));
+    drain(&test).await;
+    assert_eq!(outcomes(test.queue(), "job").await, [Outcome::Succeeded]);
+    test.clock().advance(HOUR);
+    let job = test.queue().get("job").await.unwrap();
+    until("it is parked", || std::future::ready(park_reason(&test, job.id).is_some())).await;
+    let reason = park_reason(&test, job.id).unwrap();
+    assert!(reason.contains("mainspring_calendars") && reason.contains("holidays"), "{reason}");
+    drain(&test).await;
+    test.queue().remove("removed").await.unwrap();
+    test.queue().enqueue(note("another")).await.unwrap();
+    calls.next().await.succeed("done");
+    drain(&test).await;
+    // Put right, they go on.
+    test.queue().store_calendar("holidays", Calendar::default()).await.unwrap();
+    test.queue().resume("job").await.unwrap();
+    test.clock().advance(HOUR);
+    calls.next().await.succeed("done");
+    drain(&test).await;
+    end(&test, engine).await;
+}
+
+/// The same for what a dead owner left: recovery failed at the first such row, again and again, and with it every
+/// call of an application that had done nothing wrong.
+#[tokio::test]
+async fn recovery_settles_the_runs_of_unreadable_jobs_and_goes_on() {
+    let test = queue_for_children().await;
+    let mut jobs = Vec::new();
+    for _ in EDITS_OF_A_RUNNING_JOB {
+        jobs.push(test.queue().enqueue(note("x")).await.unwrap().id());
+    }
+    let fine = test.queue().enqueue(NewJob::new(note("fine")).priority(-1)).await.unwrap().id();
+    let child = Child::start(test.queue().path(), "runs until it is killed");
+    for _ in 0..8 {
+        child.hear_of("runs");
+    }
+    for (job, set) in jobs.iter().zip(EDITS_OF_A_RUNNING_JOB) {
+        edit(&test, *job, set);
+    }
+    child.kill();
+
+    let ledger = Ledger::default();
+    let engine = start(&test, |engine| engine.handler(ledger.succeeding())).await;
+    until("the dead owner was settled", || async { test.queue().status().await.unwrap().engines == 1 }).await;
+    drain(&test).await;
+
+    assert_eq!(outcomes(test.queue(), fine).await, [Outcome::Succeeded]);
+    for (job, set) in jobs.iter().zip(EDITS_OF_A_RUNNING_JOB).take(8) {
+        assert_eq!(outcomes(test.queue(), *job).await[0], Outcome::Interrupted, "{set}");
+    }
+    assert_eq!(test.queue().health().await.unwrap().last_error, None);
+    end(&test, engine).await;
+}
+
+/// An output was promised: that its job cannot be read any more is no reason not to deliver it.
+#[tokio::test]
+async fn an_output_is_delivered_although_the_policies_of_its_job_cannot_be_read() {
+    for set in ["policies = '7'", "policies = CAST(x'22ff22' AS TEXT)", "name = CAST(x'ff' AS TEXT)"] {
+        let test = queue().await;
+        let (handler, mut parcels, _) = post();
+        let engine = start(&test, |engine| engine.handler(handler)).await;
+        let job = NewJob::new(letter("text")).delivery_attempts(3, mainspring::Backoff::fixed(MINUTE));
+        let job = test.queue().enqueue(job).await.unwrap().id();
+        parcels.next().await.not_sent("refused");
+        drain(&test).await;
+        edit(&test, job, set);
+        test.clock().advance(MINUTE);
+        parcels.next().await.accept();
+        drain(&test).await;
+        let completion = runs(test.queue(), job).await.remove(0).completion.unwrap();
+        assert_eq!(completion.delivery, Delivery::Delivered, "{set}");
+        end(&test, engine).await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_became_unreadable_while_its_time_was_taken_away_is_parked_by_name() {
+    let test = queue().await;
+    let ledger = Ledger::default();
+    let engine = start(&test, |engine| engine.handler(ledger.succeeding())).await;
+    let job =
+        test.queue().schedule("job", Schedule::cron("0 * * * *").unwrap(), note("x")).await.unwrap().id();
+    edit(&test, job, "next_run_at_ms = NULL, ready = 0, schedule_text = '61 * * * *'");
+    until("it is parked", || std::future::ready(park_reason(&test, job).is_some())).await;
+    assert!(park_reason(&test, job).unwrap().contains("schedule_text"));
+    let fine = test.queue().enqueue(note("fine")).await.unwrap().id();
+    drain(&test).await;
+    assert_eq!(test.queue().get(fine).await.unwrap().state(test.clock().now()), JobState::Finished);
+    end(&test, engine).await;
+}
