@@ -1,5 +1,7 @@
 //! What can go wrong, one variant a cause. A message names the thing and says what to do.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use crate::job::JobId;
@@ -257,6 +259,14 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
+    /// Something that was called panicked; nothing of it is in the file.
+    #[error("{what} panicked: {why}")]
+    Panicked {
+        /// What was being done.
+        what: &'static str,
+        /// The panic's message.
+        why: String,
+    },
     /// SQLite refused a statement.
     #[error("SQLite: {0}")]
     Sqlite(rusqlite::Error),
@@ -291,6 +301,7 @@ impl Error {
                 Self::Sqlite(rusqlite::Error::SqliteFailure(*code, text.clone()))
             }
             Self::Closed => Self::Closed,
+            Self::Panicked { what, why } => Self::Panicked { what, why: why.clone() },
             other => Self::NotWritten { why: other.to_string() },
         }
     }
@@ -332,6 +343,22 @@ impl Error {
     }
 }
 
+/// Calls what may panic although it should not: a panic becomes an error that says what was being done. For loops
+/// that must go on whatever happens in one turn, over state that is good between any two calls.
+pub(crate) fn caught<T>(what: &'static str, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|panic| Err(Error::Panicked { what, why: panic_message(&*panic) }))
+}
+
+/// The text of `panic!("…")`; other payloads have none.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (None, Some(text)) => text.clone(),
+        (None, None) => "a panic without a message".to_owned(),
+    }
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};
@@ -357,6 +384,13 @@ mod tests {
     fn a_lock_held_too_long_is_busy_and_transient() {
         let error = sqlite(rusqlite::ffi::SQLITE_BUSY);
         assert!(error.is_busy() && error.is_transient());
+    }
+
+    #[test]
+    fn a_panic_that_is_caught_says_what_was_being_done() {
+        let error = caught("a test", || -> Result<()> { panic!("no {}", "luck") }).unwrap_err();
+        assert_eq!(error.to_string(), "a test panicked: no luck");
+        assert!(!error.is_transient() && caught("a test", || Ok(5)).unwrap() == 5);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::generation::Generation;
 use super::messages::{EngineEvent, EngineSpec, StopReason};
 use super::owner::OwnerLock;
 use crate::exchange::{ClaimedDelivery, ClaimedRun};
@@ -118,9 +119,20 @@ impl Engines {
         rooms
     }
 
-    /// Hands committed claims over. An engine whose runtime is gone has dropped its receiver: it claims nothing more.
-    pub(super) fn hand_over(&self, runs: Vec<ClaimedRun>, deliveries: Vec<ClaimedDelivery>) {
+    /// Hands committed claims over, unless the writer that made them has been replaced; says whether it did. An
+    /// engine whose runtime is gone has dropped its receiver: it claims nothing more.
+    pub(super) fn hand_over(
+        &self,
+        generation: &Generation,
+        runs: Vec<ClaimedRun>,
+        deliveries: Vec<ClaimedDelivery>,
+    ) -> bool {
         let mut attached = self.lock();
+        // Asked under the lock under which it ends: what is not handed over here is given back by the next one, which
+        // sees everything that was.
+        if generation.is_over() {
+            return false;
+        }
         for run in runs {
             if let Some(engine) = by_owner(&mut attached, run.owner_id) {
                 let queue = engine
@@ -141,6 +153,13 @@ impl Engines {
         }
         // The locks of an engine that is gone are let go here; what it left is recovered as a dead owner's.
         attached.retain(|engine| !engine.gone);
+        true
+    }
+
+    /// Ends a generation: from now on nothing is handed over for it.
+    pub(super) fn end(&self, generation: &Generation) {
+        let _attached = self.lock();
+        generation.end();
     }
 
     /// The handlers of these runs have ended.
@@ -193,12 +212,13 @@ impl Engines {
         owners.map(|owned| owned.lock.uuid().to_owned()).collect()
     }
 
-    /// Lives of earlier generations, whose late claims are to be given back.
+    /// Lives of earlier generations, whose late claims are to be given back. Never of later ones: a writer that was
+    /// replaced and wakes in the middle of its step would end the lives of its successors.
     pub(super) fn retired(&self, generation: u32) -> Vec<Retired> {
         let attached = self.lock();
         let mut retired = Vec::new();
         for engine in attached.iter() {
-            for owned in engine.owners.iter().filter(|owned| owned.generation != generation) {
+            for owned in engine.owners.iter().filter(|owned| owned.generation < generation) {
                 let running_here = engine
                     .running
                     .iter()

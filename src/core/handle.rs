@@ -121,6 +121,13 @@ impl Handle {
         self.submit(Promise::Kept, Patience::Caller, Effect::MayStopRuns, run).await
     }
 
+    /// Gives several commands at once, for the same transaction.
+    #[cfg(test)]
+    pub(super) fn give(&self, commands: Vec<Box<dyn super::op::Work>>) {
+        self.shared().inbox.put_back(commands);
+        self.shared().inbox.nudge();
+    }
+
     async fn submit<T: Send + 'static>(
         &self,
         promise: Promise,
@@ -252,7 +259,7 @@ impl Handle {
         let mut current = self.driven.current();
         let number = match &*current {
             Some(writer) => {
-                writer.generation.end();
+                shared.engines.end(&writer.generation);
                 writer.generation.number.saturating_add(1)
             }
             None => 1,

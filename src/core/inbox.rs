@@ -63,7 +63,12 @@ impl Inbox {
         let count = state.commands.len().min(BATCH);
         state.nudged = false;
         let taken = state.commands.drain(..count).collect();
-        self.taken.notify_all();
+        let awaited = state.closed;
+        drop(state);
+        if awaited {
+            // A call of the system each time, so not in every step.
+            self.taken.notify_all();
+        }
         taken
     }
 

@@ -8,7 +8,7 @@ use super::engines::Owned;
 use super::generation::Generation;
 use super::owner::{self, OwnerLock};
 use super::shared::Shared;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::run::OwnerId;
 use crate::store::owners::{EndReason, NewOwner, Owner};
 use crate::store::recover::{Cause, has_work, interrupted, recover};
@@ -57,7 +57,7 @@ impl Liveness {
     ) -> Result<()> {
         let steady = shared.clock.steady();
         let due = self.is_due(steady);
-        self.follow_the_clock(conn, now)?;
+        self.follow_the_clock(generation, conn, now)?;
         if due {
             self.looked_at = Some(steady);
             renew_owners(shared, generation, conn, now)?;
@@ -72,7 +72,7 @@ impl Liveness {
             }
         }
         if let Some(dead) = &self.recovering
-            && recover_piece(shared, conn, dead, now)?
+            && recover_piece(shared, generation, conn, dead, now)?
         {
             // The next dead one is looked for at once.
             (self.recovering, self.looked_at) = (None, None);
@@ -86,17 +86,19 @@ const TOLERANCE: Duration = Duration::from_secs(60);
 
 impl Liveness {
     /// A clock that was set back would leave jobs waiting until the old time comes round.
-    fn follow_the_clock(&mut self, conn: &Connection, now: Timestamp) -> Result<()> {
-        let set_back_by = match self.clock_showed.replace(now) {
+    fn follow_the_clock(&mut self, generation: &Generation, conn: &Connection, now: Timestamp) -> Result<()> {
+        let set_back_by = match self.clock_showed {
             Some(before) => Some(before.since(now)).filter(|by| *by > TOLERANCE),
             None => set_back::claims_lie_ahead(conn, now)?,
         };
         if let Some(by) = set_back_by {
-            let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+            let tx = begin(conn, generation)?;
             let jobs = set_back::set_back(&tx, by, now)?;
-            tx.commit()?;
+            commit(tx, generation)?;
             tracing::warn!(jobs, %now, "the clock was set back: jobs whose times it had run ahead of are planned anew");
         }
+        // Only now: what could not be written is noticed again.
+        self.clock_showed = Some(now);
         Ok(())
     }
 }
@@ -104,20 +106,37 @@ impl Liveness {
 /// A new generation gives each engine a new life, lock first.
 fn renew_owners(shared: &Shared, generation: &Generation, conn: &Connection, now: Timestamp) -> Result<()> {
     for of in shared.engines.without_owner(generation.number) {
-        let owned = register(shared, generation.number, conn, now)?;
+        let owned = register(shared, generation, conn, now)?;
         shared.engines.add_owner(of, owned);
     }
     Ok(())
 }
 
 /// Takes a lock and writes the owner's row.
-pub(super) fn register(shared: &Shared, generation: u32, conn: &Connection, now: Timestamp) -> Result<Owned> {
+fn register(shared: &Shared, generation: &Generation, conn: &Connection, now: Timestamp) -> Result<Owned> {
     let lock = OwnerLock::take(&shared.db.owners_dir()?)?;
-    let owner = NewOwner { uuid: lock.uuid(), generation, pid: std::process::id(), host: &shared.host };
-    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+    let owner = NewOwner {
+        uuid: lock.uuid(),
+        generation: generation.number,
+        pid: std::process::id(),
+        host: &shared.host,
+    };
+    let tx = begin(conn, generation)?;
     let id = owners::register(&tx, &owner, now)?;
-    tx.commit()?;
-    Ok(Owned { id, generation, lock })
+    commit(tx, generation)?;
+    Ok(Owned { id, generation: generation.number, lock })
+}
+
+/// Begins a transaction of this generation. Waiting for the lock is where a writer hangs: it may have been replaced
+/// when it gets it.
+pub(super) fn begin<'conn>(conn: &'conn Connection, generation: &Generation) -> Result<Transaction<'conn>> {
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+    if generation.is_over() { Err(Error::Closed) } else { Ok(tx) }
+}
+
+/// Commits it, unless the generation is over by now.
+pub(super) fn commit(tx: Transaction<'_>, generation: &Generation) -> Result<()> {
+    if generation.is_over() { Err(Error::Closed) } else { Ok(tx.commit()?) }
 }
 
 fn stop_runs(shared: &Shared, conn: &Connection) -> Result<()> {
@@ -135,14 +154,14 @@ fn give_back_late_claims(
     now: Timestamp,
 ) -> Result<()> {
     for retired in shared.engines.retired(generation.number) {
-        let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+        let tx = begin(conn, generation)?;
         interrupted(&tx, retired.owner, &retired.running_here, Cause::NeverStarted, now)?;
         deliver::hand_back(&tx, retired.owner)?;
         let over = retired.running_here.is_empty() && !has_work(&tx, retired.owner)?;
         if over {
             owners::end(&tx, retired.owner, EndReason::Stopped, now)?;
         }
-        tx.commit()?;
+        commit(tx, generation)?;
         if over {
             shared.engines.forget(retired.owner);
         }
@@ -162,13 +181,19 @@ fn find_dead(shared: &Shared, conn: &Connection) -> Result<Option<Owner>> {
 }
 
 /// Settles a piece of what a dead owner left; whether that was all.
-fn recover_piece(shared: &Shared, conn: &Connection, dead: &Owner, now: Timestamp) -> Result<bool> {
-    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+fn recover_piece(
+    shared: &Shared,
+    generation: &Generation,
+    conn: &Connection,
+    dead: &Owner,
+    now: Timestamp,
+) -> Result<bool> {
+    let tx = begin(conn, generation)?;
     let piece = recover(&tx, dead.id, Cause::OwnerDied, now)?;
     if piece.done {
         owners::end(&tx, dead.id, EndReason::Died, now)?;
     }
-    tx.commit()?;
+    commit(tx, generation)?;
     if piece.runs + piece.deliveries > 0 {
         tracing::warn!(
             owner = dead.id.0,

@@ -14,6 +14,8 @@ mod op;
 mod owner;
 mod pulse;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod writer;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, caught};
 use crate::policy::Durability;
 use crate::run::RunId;
 use crate::store::deliver::begin_needs_sync;
@@ -63,7 +63,7 @@ pub(super) trait Work: Send {
     /// When it was given, on the steady clock.
     fn since(&self) -> Duration;
     /// Runs it in a transaction; from scratch each time, since a commit that failed is driven again. An error
-    /// that belongs to the command is kept for its caller, and what it wrote is rolled back.
+    /// or a panic that belongs to the command is kept for its caller, and what it wrote is rolled back.
     fn apply(&mut self, tx: &Connection, now: Timestamp) -> Applied;
     /// Answers with what the last `apply` came to; called after the commit.
     fn answer(self: Box<Self>);
@@ -137,7 +137,7 @@ where
     }
 
     fn apply(&mut self, tx: &Connection, now: Timestamp) -> Applied {
-        match (self.run)(tx, now) {
+        match caught("a command of the writer", || (self.run)(tx, now)) {
             Ok(value) => {
                 self.result = Some(Ok(value));
                 Applied::Keep

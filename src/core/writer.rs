@@ -7,10 +7,10 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::generation::Generation;
-use super::liveness::Liveness;
+use super::liveness::{self, Liveness};
 use super::op::{Applied, Effect, Patience, Promise, Work};
 use super::shared::Shared;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, caught};
 use crate::exchange::{ClaimedDelivery, ClaimedRun};
 use crate::policy::Durability;
 use crate::run::RunId;
@@ -100,13 +100,13 @@ impl Core {
     }
 
     /// Does what there is to do and says how long to sleep.
+    ///
+    /// Whatever happens, a step is followed by another one: no error and no panic ends the thread that is the timer.
     pub(super) fn step(&mut self) -> Duration {
-        let now = self.shared.clock.now();
-        self.shared.pulse.tick(now, self.shared.clock.steady());
         if self.generation.is_over() {
             return Duration::ZERO;
         }
-        match self.try_step(now) {
+        match caught("the writer", || self.try_step()) {
             Ok(sleep) => {
                 if self.failures > 0 {
                     self.failures = 0;
@@ -119,7 +119,9 @@ impl Core {
         }
     }
 
-    fn try_step(&mut self, now: Timestamp) -> Result<Duration> {
+    fn try_step(&mut self) -> Result<Duration> {
+        let now = self.shared.clock.now();
+        self.shared.pulse.tick(now, self.shared.clock.steady());
         self.connect()?;
         // SQLite does not notice that its file was deleted or replaced: what is written then is lost.
         self.shared.db.check_identity()?;
@@ -139,16 +141,22 @@ impl Core {
     /// Something failed that may go away: wait a little, longer each time, and say so once a time.
     fn pause(&mut self, error: &Error) -> Duration {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
-        if self.failures == 0 {
-            tracing::warn!(%error, "the queue's file cannot be written or read just now; trying again");
-        }
         self.failures = self.failures.saturating_add(1);
         self.shared.pulse.error(Some(error.to_string()));
+        // What has panicked may do so again at the same row: the next claims are made one by one.
+        self.careful |= matches!(error, Error::Panicked { .. });
         // A connection that has seen an I/O error is not trusted again.
         if !error.is_busy() {
             self.conn = None;
         }
         self.fail_impatient(error);
+        match error {
+            Error::Panicked { .. } => tracing::error!(%error, "this must not happen; going on"),
+            _ if self.failures == 1 => {
+                tracing::warn!(%error, "the queue's file cannot be written or read just now; trying again");
+            }
+            _ => {}
+        }
         pause
     }
 
@@ -226,8 +234,11 @@ impl Core {
     }
 
     /// One transaction: the commands, then the claims that the free slots allow, one commit, then the answers.
-    fn transact(&mut self, mut batch: Batch, now: Timestamp) -> Result<()> {
-        match self.write(&mut batch, now) {
+    fn transact(&mut self, batch: Batch, now: Timestamp) -> Result<()> {
+        let mut hand = Hand { shared: Arc::clone(&self.shared), batch };
+        let written = self.write(&mut hand.batch, now);
+        let batch = hand.open();
+        match written {
             Ok(()) => {
                 self.committed(batch);
                 Ok(())
@@ -330,68 +341,62 @@ impl Core {
         (self.needs_sync, self.careful) = (batch.needs_sync, false);
         let again = self.shared.clock.steady() + LOOK_AGAIN;
         self.stuck = batch.stuck.into_iter().map(|queue| (queue, again)).collect();
+        self.liveness.look_at_stops |= batch.may_stop_runs;
+        self.shared.engines.ended(&ended, &delivered);
+        let claims = batch.runs.len();
+        let is_over = !self.shared.engines.hand_over(&self.generation, batch.runs, batch.deliveries);
+        for command in batch.commands {
+            command.answer();
+        }
+        // Told last: whoever listens to the log may be slow, or panic.
         for (job, reason) in &batch.parked {
             tracing::warn!(job = job.0, reason, "a job was parked");
         }
-        self.shared.engines.ended(&ended, &delivered);
-        if self.generation.is_over() {
+        if is_over {
             // This commit slipped in after the watchdog had given this generation up: the next one gives its
             // claims back, since no handler of them has started.
-            tracing::warn!(
-                claims = batch.runs.len(),
-                "claims of a replaced writer are left to be given back"
-            );
-        } else {
-            self.shared.engines.hand_over(batch.runs, batch.deliveries);
-        }
-        self.liveness.look_at_stops |= batch.may_stop_runs;
-        for command in batch.commands {
-            command.answer();
+            tracing::warn!(claims, "claims of a replaced writer are left to be given back");
         }
     }
 
     /// After a commit that returned an error: the writer's mark tells whether the transaction is in the file.
     fn resolve(&mut self, now: Timestamp) -> Result<()> {
-        let Some(batch) = self.unresolved.take() else { return Ok(()) };
-        match self.conn().and_then(|conn| owners::marked(conn, self.writer_id)) {
-            Ok(marked) if marked == Some(self.transaction_no) => {
-                tracing::info!("the commit that returned an error is in the file");
-                self.committed(batch);
-                Ok(())
-            }
-            Ok(_) => {
-                // It is not in the file. The same commands are driven again; claims are made anew.
-                let commands = Batch { commands: batch.commands, ..Batch::default() };
-                self.transact(commands, now)
-            }
-            Err(error) => {
-                self.unresolved = Some(batch);
-                Err(error)
-            }
+        if self.unresolved.is_none() {
+            return Ok(());
         }
+        let marked = owners::marked(self.conn()?, self.writer_id)?;
+        let Some(batch) = self.unresolved.take() else { return Ok(()) };
+        if marked == Some(self.transaction_no) {
+            self.committed(batch);
+            tracing::info!("the commit that returned an error is in the file");
+            return Ok(());
+        }
+        // It is not in the file. The same commands are driven again; claims are made anew.
+        let commands = Batch { commands: batch.commands, ..Batch::default() };
+        self.transact(commands, now)
     }
 
     /// What is not a command: other owners' deaths, stops, jobs without a next time.
     fn tend(&mut self, news: bool, now: Timestamp) -> Result<()> {
         self.look_for_unplanned |= news;
-        let Self { liveness, shared, generation, conn, synchronous, look_for_unplanned, .. } = self;
+        let Self { liveness: looks, shared, generation, conn, synchronous, look_for_unplanned, .. } = self;
         let Some(conn) = conn.as_ref() else { return Err(Error::Closed) };
         if !shared.engines.any() {
             return Ok(());
         }
-        if liveness.may_write(news, shared.clock.steady()) && *synchronous != Some(Sync::Normal) {
+        if looks.may_write(news, shared.clock.steady()) && *synchronous != Some(Sync::Normal) {
             set_synchronous(conn, Sync::Normal)?;
             *synchronous = Some(Sync::Normal);
         }
-        liveness.tend(shared, generation, conn, news, now)?;
+        looks.tend(shared, generation, conn, news, now)?;
         if *look_for_unplanned && replan::has_unplanned(conn)? {
             if *synchronous != Some(Sync::Normal) {
                 set_synchronous(conn, Sync::Normal)?;
                 *synchronous = Some(Sync::Normal);
             }
-            let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+            let tx = liveness::begin(conn, generation)?;
             let planned = replan::replan(&tx, now)?;
-            tx.commit()?;
+            liveness::commit(tx, generation)?;
             tracing::info!(jobs = planned, "jobs without a next time were planned anew");
         } else {
             // Looked at again until none is left: they are planned a batch at a time.
@@ -436,6 +441,25 @@ impl Core {
             tracing::debug!(%error, "the writer's mark was left; a later writer drops it");
         }
         self.conn = None;
+    }
+}
+
+/// A batch whose transaction is open. If that ends in a panic, it has written nothing: the commands go back.
+struct Hand {
+    shared: Arc<Shared>,
+    batch: Batch,
+}
+
+impl Hand {
+    /// The transaction has ended in order.
+    fn open(mut self) -> Batch {
+        std::mem::take(&mut self.batch)
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.shared.inbox.put_back(std::mem::take(&mut self.batch.commands));
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::messages::StopReason;
+use crate::error::panic_message;
 
 /// What handlers get after they were asked to stop because the engine shuts down, if their own grace is not
 /// shorter: whoever stops a process waits for it.
@@ -98,15 +99,6 @@ fn ended<T>(joined: Result<T, JoinError>) -> Ended<T> {
         Ok(answer) => Ended::Answered(answer),
         Err(Ok(panic)) => Ended::Panicked(panic_message(&*panic)),
         Err(Err(_dropped)) => Ended::Dropped,
-    }
-}
-
-/// The text of `panic!("…")`; other payloads have none.
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (None, Some(text)) => text.clone(),
-        (None, None) => "a panic without a message".to_owned(),
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod child;
+pub mod held;
 pub mod ledger;
 pub mod rows;
 

@@ -22,7 +22,7 @@ pub async fn runs(queue: &Queue, job: JobId) -> Vec<Run> {
     runs
 }
 
-/// Waits until all that can be done now is done, and no engine is on record but `engines` living ones.
+/// Waits until all that is due by now is done, and no engine is on record but `engines` living ones.
 pub async fn settled(queue: &Queue, engines: u32) {
     eventually("everything is settled", || async {
         let status = queue.status().await.unwrap();
@@ -30,6 +30,11 @@ pub async fn settled(queue: &Queue, engines: u32) {
         (left == 0 && status.engines == engines).then_some(())
     })
     .await;
+}
+
+/// Waits until a job has nothing left to do, whenever that is due.
+pub async fn finished(queue: &Queue, job: JobId) {
+    eventually("the end of a job", || async { queue.get(job).await.unwrap().finished_at }).await;
 }
 
 /// Fails if anything in the file is not as it must be.

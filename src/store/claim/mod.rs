@@ -14,7 +14,7 @@ use rusqlite::{Connection, named_params};
 use self::due::DueJob;
 use super::misses;
 use super::savepoint::Savepoint;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, caught};
 use crate::exchange::ClaimedRun;
 use crate::job::JobId;
 use crate::plan::{self, CatchUp, Fire, Next, Trigger};
@@ -33,7 +33,7 @@ pub(crate) struct ClaimRequest<'a> {
     pub(crate) kinds: &'a HashSet<String>,
     /// Whether this transaction's commit will be synced.
     pub(crate) synced: bool,
-    /// Claim each job in a savepoint of its own and park the one that SQLite refuses to claim.
+    /// Claim each job in a savepoint of its own and park the one that cannot be claimed.
     pub(crate) careful: bool,
     pub(crate) durability: Durability,
 }
@@ -137,6 +137,16 @@ UPDATE mainspring_jobs
 SET parked_at_ms = :now_ms, park_reason = :reason, ready = 0
 WHERE id = :id";
 
+// What was asked for by hand is claimable although the job is parked. It waits, so that the same claim does not fail
+// again at once and for ever, and it is there still when somebody has mended the row.
+const PARK_UNCLAIMED: &str = "
+UPDATE mainspring_jobs
+SET parked_at_ms = :now_ms,
+    park_reason = :reason,
+    ready = 0,
+    next_run_at_ms = CASE WHEN requests > 0 THEN :again_ms ELSE next_run_at_ms END
+WHERE id = :id";
+
 /// Claims due jobs of one queue, the highest priority first, at most as many as there are free slots.
 pub(crate) fn claim(
     tx: &Connection,
@@ -176,8 +186,7 @@ fn take(
         let job = match picked {
             Ok(job) => job,
             Err((id, error)) => {
-                park(tx, id, &error.to_string(), now)?;
-                claims.parked.push((id, error.to_string()));
+                park_unclaimed(tx, id, &error, now, claims)?;
                 continue;
             }
         };
@@ -190,8 +199,7 @@ fn take(
         } else if let Err(error) = claim_apart(tx, &job, request, burst, now, claims) {
             match error {
                 error if request.careful && !error.is_transient() => {
-                    park(tx, job.id, &error.to_string(), now)?;
-                    claims.parked.push((job.id, error.to_string()));
+                    park_unclaimed(tx, job.id, &error, now, claims)?;
                 }
                 other => return Err(other),
             }
@@ -210,7 +218,7 @@ fn needs_sync(job: &DueJob, request: &ClaimRequest<'_>) -> bool {
     wanted && !request.synced
 }
 
-/// Claims one job; in a savepoint of its own where a claim has failed before.
+/// Claims one job; in a savepoint of its own where a claim has failed, or panicked, before.
 fn claim_apart(
     tx: &Connection,
     job: &DueJob,
@@ -223,7 +231,7 @@ fn claim_apart(
         return claim_job(tx, job, request, burst, now, claims);
     }
     let savepoint = Savepoint::begin(tx)?;
-    let claimed = claim_job(tx, job, request, burst, now, claims);
+    let claimed = caught("the claim of a job", || claim_job(tx, job, request, burst, now, claims));
     if claimed.is_ok() {
         savepoint.keep()?;
     } else {
@@ -488,7 +496,27 @@ fn supersede(tx: &Connection, job: &DueJob, now: Timestamp, claims: &mut Claims)
     Ok(())
 }
 
-/// Stops a job that cannot go on, and says why; the others go on.
+/// Stops a job that cannot be claimed, and says why; the others go on.
+fn park_unclaimed(
+    tx: &Connection,
+    id: JobId,
+    why: &Error,
+    now: Timestamp,
+    claims: &mut Claims,
+) -> Result<()> {
+    let again = Timestamp::from_millis(now.millis().saturating_add(pick::SET_ASIDE_MS));
+    let reason = why.to_string();
+    tx.prepare_cached(PARK_UNCLAIMED)?.execute(named_params! {
+        ":id": id,
+        ":reason": reason,
+        ":now_ms": now,
+        ":again_ms": again,
+    })?;
+    claims.parked.push((id, reason));
+    Ok(())
+}
+
+/// Stops a job that cannot go on, and says why.
 pub(super) fn park(tx: &Connection, id: JobId, reason: &str, now: Timestamp) -> Result<()> {
     tx.prepare_cached(PARK)?.execute(named_params! { ":id": id, ":reason": reason, ":now_ms": now })?;
     Ok(())

@@ -14,8 +14,8 @@ const READY_BATCH: u32 = 1_000;
 /// So many jobs of kinds that the engine has no handler for are passed over in search of known ones: a few
 /// milliseconds' work. If there is nothing else, some of them are set aside.
 const MOST_PASSED_OVER: usize = 1_000;
-/// Jobs set aside for want of a handler come back after so many milliseconds.
-const SET_ASIDE_MS: i64 = 15_000;
+/// Jobs set aside for want of a handler, or since they cannot be claimed, come back after so many milliseconds.
+pub(super) const SET_ASIDE_MS: i64 = 15_000;
 
 /// A ready job, or the id of one that cannot be read and the reason.
 pub(super) type Picked = std::result::Result<DueJob, (JobId, Error)>;
