@@ -82,6 +82,7 @@
 //! |---|---|---|
 //! | `testing` | no | the module `testing`: a queue in a temporary file, a clock that is moved by hand, `drain()` |
 //! | `crash-points` | no | the module `crash`: named points at which the process kills itself, for tests of recovery |
+//! | `sabotage` | no | nothing for users: deliberate bugs, off unless named, by which the project checks its own tests |
 #![forbid(unsafe_code)]
 
 mod core;
@@ -97,6 +98,11 @@ pub mod plan;
 mod policy;
 mod queue;
 mod run;
+#[cfg(feature = "sabotage")]
+#[doc(hidden)]
+pub mod sabotage;
+#[cfg(not(feature = "sabotage"))]
+mod sabotage;
 pub mod schedule;
 mod store;
 #[cfg(feature = "testing")]

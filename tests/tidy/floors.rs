@@ -8,6 +8,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("error", 0),
     ("time", 0),
     ("crash", 0),
+    ("sabotage", 0),
     ("job", 1),
     ("run", 1),
     ("policy", 1),
