@@ -53,7 +53,7 @@ pub struct EngineHealth {
     pub next_due_at: Option<Timestamp>,
     /// Commands that wait for the writer.
     pub waiting_commands: usize,
-    /// The last error of the writer, until a transaction succeeds.
+    /// The last error of the writer, until one has been committed.
     pub last_error: Option<String>,
     /// Runs whose handler is being called.
     pub open_runs: usize,
