@@ -9,7 +9,7 @@ use crate::words::words;
 
 words! {
     /// What to do with a run whose owner died before its completion was committed.
-    OnInterrupt {
+    OnInterrupt: "interrupt policy" {
         /// Run the same occurrence again under the same idempotency key, attempt + 1. The default for
         /// one-shots and queued work.
         Rerun = "rerun",
@@ -22,7 +22,7 @@ words! {
 
 words! {
     /// What to do with a delivery that was begun and has no answer on record.
-    OnUnknownDelivery {
+    OnUnknownDelivery: "policy for unknown deliveries" {
         /// Keep it listed as unknown and never send it again by itself. The default for recurring jobs.
         Hold = "hold",
         /// Send the stored output again under the same key. The default for one-shots and queued work.
@@ -32,7 +32,7 @@ words! {
 
 words! {
     /// Which transactions wait for the disk.
-    Durability {
+    Durability: "durability" {
         /// Every commit is synced.
         Strict = "strict",
         /// Synced: what was acknowledged to a caller, completions, and every mark that stands between
