@@ -24,7 +24,7 @@ row_id! {
 
 words! {
     /// How a run ended.
-    Outcome {
+    Outcome: "outcome" {
         /// The handler returned a value.
         Succeeded = "succeeded",
         /// The handler returned an error or panicked.
@@ -42,7 +42,7 @@ words! {
 
 words! {
     /// What became of handing the output over.
-    Delivery {
+    Delivery: "delivery" {
         /// The handler delivers nothing.
         NotRequested = "not_requested",
         /// Not begun yet, or to be tried again.
@@ -69,7 +69,7 @@ impl Delivery {
 
 words! {
     /// Why a run failed, in a word that a query can group by.
-    ErrorClass {
+    ErrorClass: "error class" {
         /// The handler returned an error that may go away.
         Retryable = "retryable",
         /// The handler said that trying again is useless.

@@ -13,7 +13,7 @@ use crate::words::words;
 
 words! {
     /// A bug that somebody could have written here.
-    Bug {
+    Bug: "bug" {
         /// The completion row and the job's row are written in two transactions.
         SplitCompletion = "split_completion",
         /// A run that lost its claim may still record its outcome.

@@ -129,7 +129,7 @@ impl Core {
         let news = self.look_for_changes()?;
         let mut commands = self.shared.inbox.take();
         let more = !commands.is_empty();
-        if more || self.needs_sync || self.something_is_due(now)? {
+        if more || self.needs_sync || self.failures > 0 || self.something_is_due(now)? {
             let batch = Batch { commands: std::mem::take(&mut commands), ..Batch::default() };
             self.transact(batch, now)?;
         }
@@ -301,8 +301,9 @@ impl Core {
                 batch.deliveries.extend(taken);
             }
         }
-        if conn.total_changes() == before {
-            // Nothing was written: there is nothing to commit, and no mark to leave.
+        if conn.total_changes() == before && self.failures == 0 {
+            // Nothing was written: there is nothing to commit, and no mark to leave. After a failure the mark is
+            // written all the same, to learn whether the file can be written again.
             tx.rollback()?;
             return Ok(());
         }

@@ -14,7 +14,7 @@ use super::handover::Handover;
 use super::log;
 use super::supervise::{Asked, Ended, Leash, supervise};
 use super::writer::Writer;
-use crate::core::messages::{ClaimedRun, Complete, StopReason};
+use crate::core::messages::{ClaimedRun, Complete, Deliver, StopReason};
 use crate::crash::{CrashPoint, reach};
 use crate::error::{Error, Result};
 use crate::policy::Policies;
@@ -129,10 +129,17 @@ impl Prepared {
         decide_run::decide(self.cx.claim(), self.rules(env), call)
     }
 
-    /// Records the end of the run; its output is handed over only if the writer says so.
-    async fn record<W: Writer>(&self, env: &Env<W>, complete: Complete) -> RunEnd {
+    /// Records the end of the run; its output is handed over only if the writer says so, and if there is room for it
+    /// in memory. Otherwise it waits in the file.
+    async fn record<W: Writer>(&self, env: &Env<W>, mut complete: Complete) -> RunEnd {
         let claim = self.cx.claim();
-        let output = complete.output.clone().filter(|_| complete.deliver);
+        let mut output = None;
+        if matches!(complete.deliver, Deliver::By(_)) {
+            match Arc::clone(&env.outputs).try_acquire_owned() {
+                Ok(place) => output = complete.output.clone().map(|output| (output, place)),
+                Err(_full) => complete.deliver = Deliver::Anyone,
+            }
+        }
         let started_at = complete.started_at;
         match complete_or_give_up(env, complete).await {
             Ok((record, delivery)) => {

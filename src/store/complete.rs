@@ -28,7 +28,7 @@ pub(crate) fn complete(tx: &Connection, fact: &Complete, now: Timestamp) -> Resu
         output: fact.output.as_deref(),
         error: fact.error.as_deref(),
         error_class: fact.error_class,
-        deliver: fact.deliver.then_some(fact.owner_id),
+        deliver: fact.deliver,
         deliver_by: fact.deliver_by,
         then: &fact.then,
         started_at: Some(fact.started_at),

@@ -7,11 +7,11 @@ use super::claim::park;
 use super::misses;
 use super::rows::{Columns, overlap_columns};
 use crate::error::{Error, Result};
-use crate::exchange::Then;
+use crate::exchange::{Deliver, Then};
 use crate::job::JobId;
 use crate::plan::{self, Overlap, Position};
 use crate::policy::{MAX_INTERRUPTIONS_IN_A_ROW, OnUnknownDelivery, Policies};
-use crate::run::{Delivery, ErrorClass, Outcome, OwnerId, RequestId, RunId};
+use crate::run::{Delivery, ErrorClass, Outcome, RequestId, RunId};
 use crate::schedule::{Schedule, ScheduleKind};
 use crate::time::Timestamp;
 
@@ -23,8 +23,8 @@ pub(super) struct Ending<'a> {
     pub(super) output: Option<&'a str>,
     pub(super) error: Option<&'a str>,
     pub(super) error_class: Option<ErrorClass>,
-    /// The owner that delivers the output, if it is to be delivered.
-    pub(super) deliver: Option<OwnerId>,
+    /// Who delivers the output.
+    pub(super) deliver: Deliver,
     pub(super) deliver_by: Option<Timestamp>,
     pub(super) then: &'a Then,
     pub(super) started_at: Option<Timestamp>,
@@ -215,13 +215,17 @@ fn complete(
 ) -> Result<Delivery> {
     let late = ending.deliver_by.is_some_and(|by| by < now);
     let (delivery, why_not) = match (ending.deliver, job) {
-        (None, _) => (Delivery::NotRequested, None),
-        (Some(_), None) => (Delivery::Suppressed, Some("the job was removed while it ran")),
-        (Some(_), Some(_)) if late => (Delivery::Suppressed, Some("the time for its delivery had passed")),
-        (Some(_), Some(_)) => (Delivery::Pending, None),
+        (Deliver::No, _) => (Delivery::NotRequested, None),
+        (_, None) => (Delivery::Suppressed, Some("the job was removed while it ran")),
+        (_, Some(_)) if late => (Delivery::Suppressed, Some("the time for its delivery had passed")),
+        (_, Some(_)) => (Delivery::Pending, None),
     };
     let requested = delivery != Delivery::NotRequested;
     let pending = delivery == Delivery::Pending;
+    let owner = match ending.deliver {
+        Deliver::By(owner) => Some(owner),
+        Deliver::No | Deliver::Anyone => None,
+    };
     let on_unknown = job.map_or(OnUnknownDelivery::Hold, |job| job.on_unknown_delivery);
     tx.prepare_cached(COMPLETE)?.execute(named_params! {
         ":run_id": ending.run_id,
@@ -233,7 +237,7 @@ fn complete(
         ":delivery": delivery,
         ":delivery_queue": requested.then_some(&run.queue),
         ":on_unknown_delivery": requested.then_some(on_unknown),
-        ":delivery_owner_id": if pending { ending.deliver } else { None },
+        ":delivery_owner_id": owner.filter(|_| pending),
         ":next_delivery_at_ms": pending.then_some(now),
         ":deliver_by_ms": ending.deliver_by,
         ":delivery_settled_at_ms": (requested && !pending).then_some(now),
