@@ -7,8 +7,8 @@ use crate::ledger::{Entry, Ledger};
 use crate::part::{Act, Answer, Part};
 use crate::scenario::Scenario;
 
-/// The panic of a handler says this, so that no other panic is taken for it.
-pub(crate) const PANIC: &str = "the part says so";
+/// What the panic of a handler says, so that no other panic is taken for one.
+pub const PANIC: &str = "the part says so";
 
 /// Work that delivers nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -21,6 +21,7 @@ mod tests;
 mod typed;
 
 pub use check::{Terms, check};
+pub use handlers::PANIC;
 pub use ledger::{Entry, Ledger};
 pub use part::{Act, Answer, Last, Part};
 pub use play::Play;

@@ -37,8 +37,16 @@ fn plainly<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String {
 }
 
 pub(crate) async fn prepare(scenario: Scenario, path: &Path) -> Prepared {
+    if scenario == Scenario::FirstStart {
+        return Ok(());
+    }
+    fill(scenario, path).await?;
+    // One file is all there is: who copies it copies everything.
+    run(path, &["PRAGMA wal_checkpoint(TRUNCATE)"])
+}
+
+async fn fill(scenario: Scenario, path: &Path) -> Prepared {
     match scenario {
-        Scenario::FirstStart => Ok(()),
         Scenario::Upgrade => first_version(path).await,
         Scenario::Recovery => left_by_a_dead_process(path).await,
         Scenario::Prune => with_history(path).await,

@@ -93,8 +93,8 @@ impl Stage {
         }
     }
 
-    /// How another process that has no trouble opens the file.
+    /// How another process that has no trouble, and time, opens the file.
     pub(crate) fn healthy_options(&self) -> OpenOptions {
-        OpenOptions::new(&self.path).durability(self.durability).busy_timeout(self.busy_timeout)
+        OpenOptions::new(&self.path).durability(self.durability).busy_timeout(self.patience)
     }
 }
