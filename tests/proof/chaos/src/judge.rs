@@ -11,6 +11,9 @@ use crate::ledger::{Deed, Line};
 use crate::producer::Acked;
 use crate::work::{DELIVERY_ATTEMPTS, HOPELESS, HOPELESS_ATTEMPTS, Script};
 
+/// After so many interruptions in a row a job is parked.
+const PARKED_AFTER: usize = 3;
+
 /// A run as its rows hold it.
 #[derive(Debug)]
 struct Run {
@@ -92,6 +95,7 @@ impl<'a> Judge<'a> {
         self.nobody_was_robbed();
         self.every_call_is_on_record();
         self.every_job_ended_as_its_policy_says();
+        self.who_loses_its_process_again_and_again_is_parked(acked);
         self.no_success_twice();
         self.no_delivery_twice();
     }
@@ -199,6 +203,23 @@ impl<'a> Judge<'a> {
             if !job.recurring {
                 let wrong = wrong_end(job, runs);
                 found.extend(wrong.map(|why| format!("job {id} ({}): {why}: {runs:?}", job.script.label)));
+            }
+        }
+        self.violations.append(&mut found);
+    }
+
+    /// Three interruptions in a row park a job; the operator has let those go on that were parked.
+    fn who_loses_its_process_again_and_again_is_parked(&mut self, acked: &Acked) {
+        let mut in_a_row: BTreeMap<i64, usize> = BTreeMap::new();
+        let mut found = Vec::new();
+        for run in &self.runs {
+            let died = in_a_row.entry(run.job).or_default();
+            *died = if run.died() { *died + 1 } else { 0 };
+            if *died == PARKED_AFTER && !acked.resumed.contains(&run.job) {
+                found.push(format!(
+                    "job {} lost its process {died} times in a row and was not parked",
+                    run.job
+                ));
             }
         }
         self.violations.append(&mut found);

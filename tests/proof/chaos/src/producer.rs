@@ -20,7 +20,7 @@ pub(crate) struct Acked {
     /// The recurring jobs: name and id.
     pub(crate) recurring: Vec<(String, i64)>,
     /// Jobs that three interruptions in a row had parked, and that were let go on.
-    pub(crate) resumed: u64,
+    pub(crate) resumed: Vec<i64>,
     /// Answers that were no acknowledgement.
     pub(crate) refused: u64,
 }
@@ -67,14 +67,14 @@ fn produce(queue: &BlockingQueue, rng: &mut Rng, acked: &mut Acked, over: &Atomi
             AnyJob::Grind(job) => note(acked, queue.enqueue(job))?,
             AnyJob::Parcel(job) => note(acked, queue.enqueue(job))?,
         }
-        if n % 100 == 0 {
+        if n % 40 == 0 {
             burst(queue, rng, acked, n)?;
         }
         if n % 50 == 0 {
             ask(queue, rng, acked)?;
-            acked.resumed += resume_parked(queue)?;
+            acked.resumed.extend(resume_parked(queue)?);
         }
-        std::thread::sleep(Duration::from_millis(rng.u64(4..14)));
+        std::thread::sleep(Duration::from_millis(rng.u64(2..10)));
     }
     Ok(())
 }
@@ -127,12 +127,12 @@ fn ask(queue: &BlockingQueue, rng: &mut Rng, acked: &mut Acked) -> Outcome<()> {
     Ok(())
 }
 
-/// Lets jobs go on that three interruptions in a row have parked, as somebody does who has looked why; how many.
-pub(crate) fn resume_parked(queue: &BlockingQueue) -> Outcome<u64> {
+/// Lets jobs go on that three interruptions in a row have parked, as somebody does who has looked why; which.
+pub(crate) fn resume_parked(queue: &BlockingQueue) -> Outcome<Vec<i64>> {
     if queue.status()?.parked == 0 {
-        return Ok(0);
+        return Ok(Vec::new());
     }
-    let mut resumed = 0;
+    let mut resumed = Vec::new();
     let mut filter = ListFilter { unfinished: true, ..ListFilter::default() };
     loop {
         let page = queue.list(filter.clone())?;
@@ -140,7 +140,7 @@ pub(crate) fn resume_parked(queue: &BlockingQueue) -> Outcome<u64> {
         filter.after = Some(last.id);
         for job in page.jobs.iter().filter(|job| job.parked_at.is_some()) {
             queue.resume(job.id)?;
-            resumed += 1;
+            resumed.push(job.id.0);
         }
     }
 }

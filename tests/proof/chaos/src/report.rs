@@ -36,7 +36,7 @@ pub(crate) fn counts(storm: &Storm, counts: &Counts, acked: &Acked, lives: &[Lif
         lives.len(),
         acked.jobs.len(),
         acked.requests.len(),
-        acked.resumed,
+        acked.resumed.len(),
     );
     // A storm of the quick mode's size does each of these so often; a longer one more often.
     let least = |what: &str, count: usize, least: u64| {
@@ -48,11 +48,11 @@ pub(crate) fn counts(storm: &Storm, counts: &Counts, acked: &Acked, lives: &[Lif
         least("locks", locks, 5),
         least("vacuums", vacuums, 10),
         least("long reads", reads, 5),
-        least("jobs", jobs, 1_500),
-        least("interrupted runs", interrupted, 150),
-        least("runs done but not recorded", windows, 3),
-        least("deliveries sent again", resent, 3),
-        least("deliveries held", held, 3),
+        least("jobs", jobs, 1_200),
+        least("interrupted runs", interrupted, 300),
+        least("runs done but not recorded", windows, 10),
+        least("deliveries sent again", resent, 10),
+        least("deliveries held", held, 10),
         least("failed attempts", failed, 100),
     ]
     .into_iter()

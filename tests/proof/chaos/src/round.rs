@@ -55,9 +55,9 @@ fn chaos(tier: &mut Tier, dir: &Path) -> Outcome<Vec<String>> {
     let watch = Watch::begin(dir, &fleet.lives);
     let producer = Producer::begin(queue.blocking(), rng.fork())?;
     let storm = storm(tier, &mut fleet, dir, &mut rng)?;
-    let acked = producer.end()?;
+    let mut acked = producer.end()?;
 
-    let mut violations = calm(&mut fleet, &queue, &acked, begun)?;
+    let mut violations = calm(&mut fleet, &queue, &mut acked, begun)?;
     let lives = fleet.lives.clone();
     violations.extend(fleet.stop(STOP)?);
     let seen = watch.end()?;
@@ -84,7 +84,7 @@ fn storm(tier: &mut Tier, fleet: &mut Fleet, dir: &Path, rng: &mut Rng) -> Outco
     let mut operator = Operator::begin(dir);
     let (mut pauses, mut acts) = (0, 0);
     while tier.goes_on() {
-        let until = now() + Duration::from_millis(rng.u64(20..150));
+        let until = now() + Duration::from_millis(rng.u64(20..180));
         while now() < until {
             fleet.tend()?;
             std::thread::sleep(Duration::from_millis(2));
@@ -122,7 +122,7 @@ fn nth_act(nth: u64, rng: &mut Rng) -> Act {
 }
 
 /// Nobody is killed any more: all that is left is worked off, and every occurrence is accounted for.
-fn calm(fleet: &mut Fleet, queue: &Queue, acked: &Acked, begun: Timestamp) -> Outcome<Vec<String>> {
+fn calm(fleet: &mut Fleet, queue: &Queue, acked: &mut Acked, begun: Timestamp) -> Outcome<Vec<String>> {
     let until = now() + DRAIN;
     let blocking = queue.blocking();
     let caught_up = SystemClock.now();
@@ -133,7 +133,7 @@ fn calm(fleet: &mut Fleet, queue: &Queue, acked: &Acked, begun: Timestamp) -> Ou
     })?;
     let rested = SystemClock.now();
     let drained = wait_until(fleet, until, || {
-        producer::resume_parked(&blocking)?;
+        acked.resumed.extend(producer::resume_parked(&blocking)?);
         // Again, since a parked one that goes on is not paused any more.
         for (name, _) in &acked.recurring {
             blocking.pause(name.as_str(), Some("the storm is over"))?;

@@ -79,7 +79,7 @@ pub(crate) fn nth(n: u64, rng: &mut Rng) -> AnyJob {
     let label = format!("job-{n}");
     let script = |rng: &mut Rng| Script {
         label: label.clone(),
-        takes: rng.u64(0..80),
+        takes: rng.u64(0..160),
         fails: 0,
         follows: false,
         sends: rng.u64(0..60),
