@@ -408,7 +408,7 @@ fn plan_next(
         Err(Error::MalformedRow { .. }) => None,
         calendar => calendar?,
     };
-    let position = Position {
+    let mut position = Position {
         schedule: &job.schedule,
         calendar: calendar.as_ref(),
         job_id: run.job_id.0,
@@ -420,6 +420,15 @@ fn plan_next(
         expires_at: job.expires_at,
     };
     let owner_died = ending.error_class == Some(ErrorClass::OwnerDied);
+    if let Some(tried) = job.scheduled_for.filter(|_| job.attempt > 1) {
+        // A run by hand has ended, and another attempt waits at an occurrence that has been run: it is as due as it
+        // was, and no miss, unless the next occurrence came meanwhile.
+        let settled = misses::settled_until(tx, run.job_id, tried)?;
+        match plan::following(&position, settled).filter(|next| next.run_at <= now && !owner_died) {
+            Some(next) => position.scheduled_for = Some(next.scheduled_for),
+            None => return Ok(()),
+        }
+    }
     // What came due after the owner had died was missed for want of an engine: the claim catches it up.
     let plan =
         if owner_died { plan::at_interruption(&position, now) } else { plan::at_completion(&position, now) };
