@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::job::JobId;
 use crate::plan::Trigger;
+use crate::sabotage::{Bug, on};
 use crate::time::Timestamp;
 use crate::words::{row_id, words};
 
@@ -24,7 +25,7 @@ row_id! {
 
 words! {
     /// How a run ended.
-    Outcome {
+    Outcome: "outcome" {
         /// The handler returned a value.
         Succeeded = "succeeded",
         /// The handler returned an error or panicked.
@@ -42,7 +43,7 @@ words! {
 
 words! {
     /// What became of handing the output over.
-    Delivery {
+    Delivery: "delivery" {
         /// The handler delivers nothing.
         NotRequested = "not_requested",
         /// Not begun yet, or to be tried again.
@@ -69,7 +70,7 @@ impl Delivery {
 
 words! {
     /// Why a run failed, in a word that a query can group by.
-    ErrorClass {
+    ErrorClass: "error class" {
         /// The handler returned an error that may go away.
         Retryable = "retryable",
         /// The handler said that trying again is useless.
@@ -171,6 +172,7 @@ pub(crate) fn idempotency_key(
 ) -> String {
     match request {
         Some(request) => format!("{prefix}-{job}-r{request}"),
+        None if on(Bug::KeyWithoutOccurrence) => format!("{prefix}-{job}"),
         None => format!("{prefix}-{job}-{}", scheduled_for.millis()),
     }
 }

@@ -18,9 +18,10 @@ use super::thread::Writer;
 use crate::error::{Error, Result};
 use crate::job::Limits;
 use crate::run::OwnerId;
+use crate::sabotage::{Bug, on};
 use crate::store::complete::{Recorded, complete};
 use crate::store::owners::NewOwner;
-use crate::store::{Database, deliver, owners};
+use crate::store::{Database, deliver, owners, sabotage};
 use crate::time::{Clock, Timestamp};
 
 /// The shared parts with the writer that drives them now. When the last handle is gone the writer closes.
@@ -187,6 +188,9 @@ impl Handle {
         let (uuid, host) = (lock.uuid().to_owned(), shared.host.clone());
         let id = self.write_blocking(Promise::Kept, false, move |tx, now| {
             let owner = NewOwner { uuid: &uuid, generation, pid: std::process::id(), host: &host };
+            if on(Bug::RecomputeAtLoad) {
+                sabotage::recompute(tx, now)?;
+            }
             owners::register(tx, &owner, now)
         })?;
         shared.engines.attach(spec, Owned { id, generation, lock });

@@ -92,6 +92,33 @@ fn a_panic_of_the_writer_loses_no_fact_and_tells_callers_that_nothing_was_writte
 }
 
 #[test]
+fn health_tells_of_a_failure_until_something_was_written_again() {
+    // The caller had its error, nothing else was to be written, and the next look at the clock said that all was well.
+    let dir = tempfile::tempdir().unwrap();
+    let options = OpenOptions::new(dir.path().join("app.db")).busy_timeout(Duration::from_millis(30));
+    let writer = Handle::start(Database::open(&options).unwrap(), Arc::new(SystemClock)).unwrap();
+    let other = Connection::open(options.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let failed = writer.write_blocking(Promise::Kept, false, |_, _| Ok(())).unwrap_err();
+    assert!(failed.is_busy(), "{failed}");
+    for _ in 0..2 {
+        let tick = writer.health().last_tick_at;
+        until(|| writer.health().last_tick_at > tick);
+        assert!(writer.health().last_error.is_some());
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    until(|| writer.health().last_error.is_none());
+}
+
+fn until(is_so: impl Fn() -> bool) {
+    let longest = std::time::Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(std::time::Instant::now() < longest, "it never was");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_writer_that_was_replaced_does_not_retire_its_successors() {
     // Three writers in turn had waited for the lock of another program. When it was let go the second one, whose time
     // was over, went on with its step and ended the life of the third, whose successor then ended that of the second:

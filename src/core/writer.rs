@@ -14,6 +14,7 @@ use crate::error::{Error, Result, caught};
 use crate::exchange::{ClaimedDelivery, ClaimedRun};
 use crate::policy::Durability;
 use crate::run::RunId;
+use crate::sabotage::{Bug, on};
 use crate::store::claim::{Burst, ClaimRequest, claim};
 use crate::store::savepoint::{self, Savepoint};
 use crate::store::{Sync, deliver, owners, read, replan, set_synchronous};
@@ -115,6 +116,10 @@ impl Core {
                 sleep
             }
             Err(_) if self.generation.is_over() => Duration::ZERO,
+            Err(error) if on(Bug::TimerNotRearmed) => {
+                self.pause(&error);
+                Duration::from_secs(86_400)
+            }
             Err(error) => self.pause(&error),
         }
     }
@@ -129,7 +134,7 @@ impl Core {
         let news = self.look_for_changes()?;
         let mut commands = self.shared.inbox.take();
         let more = !commands.is_empty();
-        if more || self.needs_sync || self.something_is_due(now)? {
+        if more || self.needs_sync || self.failures > 0 || self.something_is_due(now)? {
             let batch = Batch { commands: std::mem::take(&mut commands), ..Batch::default() };
             self.transact(batch, now)?;
         }
@@ -247,6 +252,10 @@ impl Core {
                 self.shared.inbox.put_back(batch.commands);
                 Err(error)
             }
+            Err(Failed::Commit(error)) if on(Bug::CommitErrorMeansNo) => {
+                self.shared.inbox.put_back(batch.commands);
+                Err(error)
+            }
             Err(Failed::Commit(error)) => {
                 // Unknown, never no: neither a handler nor a delivery starts, and nobody is answered, before the
                 // file has told what became of it.
@@ -301,8 +310,9 @@ impl Core {
                 batch.deliveries.extend(taken);
             }
         }
-        if conn.total_changes() == before {
-            // Nothing was written: there is nothing to commit, and no mark to leave.
+        if conn.total_changes() == before && self.failures == 0 {
+            // Nothing was written: there is nothing to commit, and no mark to leave. After a failure the mark is
+            // written all the same, to learn whether the file can be written again.
             tx.rollback()?;
             return Ok(());
         }
@@ -320,6 +330,7 @@ impl Core {
         let full = self.needs_sync
             || Promise::Repaired.needs_sync(durability)
             || commands.iter().any(|command| command.promise(conn).needs_sync(durability));
+        let full = full && !on(Bug::NormalForFull);
         let sync = if full { Sync::Full } else { Sync::Normal };
         if self.synchronous != Some(sync) {
             set_synchronous(conn, sync)?;

@@ -6,7 +6,7 @@ use super::erased::Answer;
 use super::failure::{Failure, Verdict};
 use super::handover::deliver_by;
 use super::supervise::{Asked, Ended};
-use crate::core::messages::{ClaimedRun, Complete, Then};
+use crate::core::messages::{ClaimedRun, Complete, Deliver, Then};
 use crate::error::Error;
 use crate::job::Limits;
 use crate::policy::{OnInterrupt, Policies};
@@ -134,12 +134,11 @@ fn bare(
     Complete {
         run_id: claim.run_id,
         job_id: claim.job_id,
-        owner_id: claim.owner_id,
         outcome,
         output: None,
         error: None,
         error_class: None,
-        deliver: false,
+        deliver: Deliver::No,
         deliver_by: None,
         then,
         started_at: started,
@@ -208,8 +207,9 @@ impl Ending<'_> {
         if let Some(Err(why)) = too_long {
             return self.fruitless(why.to_string());
         }
-        let deliver = self.rules.delivers;
-        let by = deliver_by(self.rules.policies, self.claim.scheduled_for).filter(|_| deliver);
+        let delivers = self.rules.delivers;
+        let by = deliver_by(self.rules.policies, self.claim.scheduled_for).filter(|_| delivers);
+        let deliver = if delivers { Deliver::By(self.claim.owner_id) } else { Deliver::No };
         let complete = self.complete(Outcome::Succeeded, None, Then::Finish);
         Complete { output, deliver, deliver_by: by, ..complete }
     }

@@ -124,7 +124,7 @@ pub struct Job {
 
 words! {
     /// What a person would say a job is doing; derived from its facts and a time.
-    JobState {
+    JobState: "job state" {
         /// A run of it is open.
         Running = "running",
         /// The library stopped it; `park_reason` says why.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::ending::{Ending, end_run};
 use super::rows::Columns;
 use crate::error::Result;
-use crate::exchange::Then;
+use crate::exchange::{Deliver, Then};
 use crate::policy::{OnInterrupt, OnUnknownDelivery, Policies};
 use crate::run::{Delivery, ErrorClass, Outcome, OwnerId, RunId};
 use crate::time::Timestamp;
@@ -100,7 +100,7 @@ pub(crate) fn interrupted(
             output: None,
             error: Some(error),
             error_class: Some(class),
-            deliver: None,
+            deliver: Deliver::No,
             deliver_by: None,
             then,
             started_at: None,

@@ -12,8 +12,8 @@ use std::time::Duration;
 use rusqlite::{Connection, named_params};
 
 use self::due::DueJob;
-use super::misses;
 use super::savepoint::Savepoint;
+use super::{misses, set_back};
 use crate::error::{Error, Result, caught};
 use crate::exchange::ClaimedRun;
 use crate::job::JobId;
@@ -304,9 +304,14 @@ fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decisi
     let Some(scheduled_for) = job.scheduled_for else { return Ok(None) };
     let calendar = super::insert::calendar_of(tx, &job.schedule)?;
     let position = job.position(calendar.as_ref());
-    let settled =
-        if job.attempt > 1 { misses::settled_until(tx, job.id, scheduled_for)? } else { scheduled_for };
-    let following = plan::following(&position, settled);
+    let following = if job.attempt == 1 {
+        plan::following(&position, scheduled_for)
+    } else if scheduled_for > now {
+        // The clock was set back while the first attempt ran, or since: what comes again has its turn again.
+        set_back::next_after(tx, job.id, &position, now)?
+    } else {
+        plan::following(&position, misses::settled_until(tx, job.id, scheduled_for)?)
+    };
     if job.attempt > 1 && job.expires_at.is_some_and(|expiry| expiry <= now) {
         // Another attempt is a start, too. The occurrence has been run, so that it is no miss.
         return Ok(Some(Decision {
