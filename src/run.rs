@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::job::JobId;
 use crate::plan::Trigger;
+use crate::sabotage::{Bug, on};
 use crate::time::Timestamp;
 use crate::words::{row_id, words};
 
@@ -171,6 +172,7 @@ pub(crate) fn idempotency_key(
 ) -> String {
     match request {
         Some(request) => format!("{prefix}-{job}-r{request}"),
+        None if on(Bug::KeyWithoutOccurrence) => format!("{prefix}-{job}"),
         None => format!("{prefix}-{job}-{}", scheduled_for.millis()),
     }
 }

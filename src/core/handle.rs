@@ -21,9 +21,10 @@ use super::writer::Core;
 use crate::error::{Error, Result};
 use crate::job::Limits;
 use crate::run::OwnerId;
+use crate::sabotage::{Bug, on};
 use crate::store::complete::{Recorded, complete};
 use crate::store::owners::NewOwner;
-use crate::store::{Database, deliver, owners};
+use crate::store::{Database, deliver, owners, sabotage};
 use crate::time::{Clock, Timestamp};
 
 /// So many commands may wait; a caller beyond gets [`Error::Overloaded`]. At 10,000 commits a second in groups
@@ -163,6 +164,9 @@ impl Handle {
         let (uuid, host) = (lock.uuid().to_owned(), shared.host.clone());
         let id = self.write_blocking(Promise::Kept, false, move |tx, now| {
             let owner = NewOwner { uuid: &uuid, generation, pid: std::process::id(), host: &host };
+            if on(Bug::RecomputeAtLoad) {
+                sabotage::recompute(tx, now)?;
+            }
             owners::register(tx, &owner, now)
         })?;
         shared.engines.attach(spec, Owned { id, generation, lock });

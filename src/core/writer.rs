@@ -16,6 +16,7 @@ use crate::error::{Error, Result, caught};
 use crate::exchange::{ClaimedDelivery, ClaimedRun};
 use crate::policy::Durability;
 use crate::run::RunId;
+use crate::sabotage::{Bug, on};
 use crate::store::claim::{Burst, ClaimRequest, claim};
 use crate::store::savepoint::{self, Savepoint};
 use crate::store::{Sync, deliver, owners, read, replan, set_synchronous};
@@ -135,6 +136,10 @@ impl Core {
                 sleep
             }
             Err(_) if self.generation.is_over() => Duration::ZERO,
+            Err(error) if on(Bug::TimerNotRearmed) => {
+                self.pause(&error);
+                Duration::from_secs(86_400)
+            }
             Err(error) => self.pause(&error),
         }
     }
@@ -257,6 +262,7 @@ impl Core {
                 Ok(())
             }
             Err(Failed::Before(error)) => Err(error),
+            Err(Failed::Commit(error)) if on(Bug::CommitErrorMeansNo) => Err(error),
             Err(Failed::Commit(error)) => {
                 // Unknown, never no: neither a handler nor a delivery starts, and nobody is answered, before the
                 // file has told what became of it.
@@ -332,6 +338,7 @@ impl Core {
         let full = self.needs_sync
             || Promise::Repaired.needs_sync(durability)
             || commands.iter().any(|command| command.promise(conn).needs_sync(durability));
+        let full = full && !on(Bug::NormalForFull);
         let sync = if full { Sync::Full } else { Sync::Normal };
         if self.synchronous != Some(sync) {
             set_synchronous(conn, sync)?;

@@ -4,14 +4,15 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::claim::park;
-use super::misses;
 use super::rows::{Columns, overlap_columns};
+use super::{misses, sabotage};
 use crate::error::{Error, Result};
 use crate::exchange::{Deliver, Then};
 use crate::job::JobId;
 use crate::plan::{self, Overlap, Position};
 use crate::policy::{MAX_INTERRUPTIONS_IN_A_ROW, OnUnknownDelivery, Policies};
 use crate::run::{Delivery, ErrorClass, Outcome, RequestId, RunId};
+use crate::sabotage::{Bug, on};
 use crate::schedule::{Schedule, ScheduleKind};
 use crate::time::Timestamp;
 
@@ -140,6 +141,9 @@ pub(super) fn end_run(tx: &Connection, ending: &Ending<'_>, now: Timestamp) -> R
     let Some(run) = close(tx, ending, now)? else { return Ok(None) };
     let job = load(tx, run.job_id)?;
     let delivery = complete(tx, ending, &run, job.as_ref(), now)?;
+    if on(Bug::SplitCompletion) {
+        sabotage::split(tx)?;
+    }
     let next_run_at = match job {
         Some(job) => settle_job(tx, ending, &run, job, now)?,
         None => None,
@@ -433,6 +437,9 @@ fn plan_next(
 /// Counts failures and interruptions in a row. What a person asked for counts for neither.
 fn count(ending: &Ending<'_>, run: &EndedRun, job: &mut EndingJob, again: bool) {
     if ending.outcome == Outcome::Interrupted && ending.error_class == Some(ErrorClass::OwnerDied) {
+        if on(Bug::UncountedRecovery) {
+            return;
+        }
         job.interruptions_in_a_row = job.interruptions_in_a_row.saturating_add(1);
         return;
     }
