@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::job::JobId;
 use crate::plan::Trigger;
+use crate::sabotage::{Bug, on};
 use crate::time::Timestamp;
 use crate::words::{row_id, words};
 
@@ -84,8 +85,12 @@ words! {
         OwnerDied = "owner_died",
         /// The owner's engine shut down.
         Shutdown = "shutdown",
+        /// The owner's engine shut down before it had called the handler.
+        NotStarted = "not_started",
         /// An operator released the run.
         Released = "released",
+        /// Nobody could tell whether an interrupted attempt had done its work.
+        Unverified = "unverified",
         /// The arguments or a stored value could not be read.
         Malformed = "malformed",
         /// No handler of this engine has the job's kind.
@@ -171,6 +176,7 @@ pub(crate) fn idempotency_key(
 ) -> String {
     match request {
         Some(request) => format!("{prefix}-{job}-r{request}"),
+        None if on(Bug::KeyWithoutOccurrence) => format!("{prefix}-{job}"),
         None => format!("{prefix}-{job}-{}", scheduled_for.millis()),
     }
 }

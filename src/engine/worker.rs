@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::context::RunContext;
+use super::context::{DeliveryContext, RunContext};
 use super::decide_run::{self, Call, Decision, Rules};
 use super::env::Env;
 use super::erased::{Answer, ErasedHandler};
@@ -19,6 +19,7 @@ use crate::crash::{CrashPoint, reach};
 use crate::error::{Error, Result};
 use crate::policy::Policies;
 use crate::run::{Delivery, Outcome, RunId};
+use crate::sabotage::{Bug, on};
 
 /// How the engine came out of a run.
 #[derive(Debug)]
@@ -133,6 +134,9 @@ impl Prepared {
     /// in memory. Otherwise it waits in the file.
     async fn record<W: Writer>(&self, env: &Env<W>, mut complete: Complete) -> RunEnd {
         let claim = self.cx.claim();
+        if on(Bug::DeliverBeforeCommit) && complete.deliver != Deliver::No {
+            self.deliver_too_early(env, &mut complete).await;
+        }
         let mut output = None;
         if matches!(complete.deliver, Deliver::By(_)) {
             match Arc::clone(&env.outputs).try_acquire_owned() {
@@ -155,6 +159,20 @@ impl Prepared {
                 RunEnd::refused(env, instead).await
             }
         }
+    }
+
+    /// What a deliberate bug does.
+    async fn deliver_too_early<W: Writer>(&self, env: &Env<W>, complete: &mut Complete) {
+        let claim = self.cx.claim();
+        let (Some(output), Ok(place)) =
+            (complete.output.clone(), Arc::clone(&env.outputs).acquire_owned().await)
+        else {
+            return;
+        };
+        let handover = Handover::of_run(claim, self.policies.clone(), (output, place), &env.key_prefix);
+        let cx = DeliveryContext::new(Arc::new(handover), 1);
+        drop(self.handler.deliver(cx).await);
+        complete.deliver = Deliver::No;
     }
 
     /// Lets the handler go on without its run; what it returns is kept as a fact.

@@ -4,14 +4,15 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::claim::park;
-use super::misses;
 use super::rows::{Columns, overlap_columns};
+use super::{misses, sabotage};
 use crate::error::{Error, Result};
 use crate::exchange::{Deliver, Then};
 use crate::job::JobId;
 use crate::plan::{self, Overlap, Position};
 use crate::policy::{MAX_INTERRUPTIONS_IN_A_ROW, OnUnknownDelivery, Policies};
 use crate::run::{Delivery, ErrorClass, Outcome, RequestId, RunId};
+use crate::sabotage::{Bug, on};
 use crate::schedule::{Schedule, ScheduleKind};
 use crate::time::Timestamp;
 
@@ -140,6 +141,9 @@ pub(super) fn end_run(tx: &Connection, ending: &Ending<'_>, now: Timestamp) -> R
     let Some(run) = close(tx, ending, now)? else { return Ok(None) };
     let job = load(tx, run.job_id)?;
     let delivery = complete(tx, ending, &run, job.as_ref(), now)?;
+    if on(Bug::SplitCompletion) {
+        sabotage::split(tx)?;
+    }
     let next_run_at = match job {
         Some(job) => settle_job(tx, ending, &run, job, now)?,
         None => None,
@@ -404,7 +408,7 @@ fn plan_next(
         Err(Error::MalformedRow { .. }) => None,
         calendar => calendar?,
     };
-    let position = Position {
+    let mut position = Position {
         schedule: &job.schedule,
         calendar: calendar.as_ref(),
         job_id: run.job_id.0,
@@ -416,6 +420,15 @@ fn plan_next(
         expires_at: job.expires_at,
     };
     let owner_died = ending.error_class == Some(ErrorClass::OwnerDied);
+    if let Some(tried) = job.scheduled_for.filter(|_| job.attempt > 1) {
+        // A run by hand has ended, and another attempt waits at an occurrence that has been run: it is as due as it
+        // was, and no miss, unless the next occurrence came meanwhile.
+        let settled = misses::settled_until(tx, run.job_id, tried)?;
+        match plan::following(&position, settled).filter(|next| next.run_at <= now && !owner_died) {
+            Some(next) => position.scheduled_for = Some(next.scheduled_for),
+            None => return Ok(()),
+        }
+    }
     // What came due after the owner had died was missed for want of an engine: the claim catches it up.
     let plan =
         if owner_died { plan::at_interruption(&position, now) } else { plan::at_completion(&position, now) };
@@ -433,6 +446,9 @@ fn plan_next(
 /// Counts failures and interruptions in a row. What a person asked for counts for neither.
 fn count(ending: &Ending<'_>, run: &EndedRun, job: &mut EndingJob, again: bool) {
     if ending.outcome == Outcome::Interrupted && ending.error_class == Some(ErrorClass::OwnerDied) {
+        if on(Bug::UncountedRecovery) {
+            return;
+        }
         job.interruptions_in_a_row = job.interruptions_in_a_row.saturating_add(1);
         return;
     }

@@ -14,6 +14,7 @@ use super::open::{APPLICATION_ID, application_id, look};
 use super::options::OpenOptions;
 use super::settings::{self, Sync};
 use crate::error::{Error, Result};
+use crate::sabotage::{Bug, on};
 
 #[allow(unreachable_pub, reason = "refinery's macro makes public items")]
 mod embed {
@@ -125,7 +126,13 @@ impl Transaction for Driver<'_> {
     type Error = rusqlite::Error;
 
     fn execute<'a, T: Iterator<Item = &'a str>>(&mut self, mut queries: T) -> rusqlite::Result<usize> {
-        queries.try_fold(0, |count, query| self.conn.execute_batch(query).map(|()| count + 1))
+        queries.try_fold(0, |count, query| {
+            self.conn.execute_batch(query)?;
+            if on(Bug::UngroupedMigration) {
+                self.conn.execute_batch("COMMIT; BEGIN IMMEDIATE")?;
+            }
+            Ok(count + 1)
+        })
     }
 }
 
