@@ -1,6 +1,6 @@
 //! All cases, many at a time: each waits far longer than it computes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,15 +9,22 @@ use std::time::Duration;
 
 use mainspring_proof_stage::Scenario;
 use mainspring_proof_tally::{Mode, Tier};
+use mainspring_proof_vfs::Fault;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::case::{Report, play};
-use crate::plan::{Case, cases};
+use crate::plan::{Case, deal, faults};
 use crate::watch;
 
 /// So many cases go on at once.
 const AT_ONCE: usize = 48;
+/// So many faults are met in one play: it costs far more than they do.
+const AT_A_TIME: usize = 4;
+/// So often is a single fault tried when it is to show what several showed: threads do not run twice alike.
+const TRIES: usize = 3;
+/// One case of so many also sees the next start.
+const THOROUGH: u64 = 4;
 /// So many violations are printed; a library that is broken breaks most cases.
 const MOST_VIOLATIONS: usize = 20;
 
@@ -60,10 +67,11 @@ impl Bench {
         self.dir.path().join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
-    fn play(&self, scenario: Scenario, case: Option<Case>) -> Report {
+    fn play(&self, scenario: Scenario, faults: &[Fault]) -> Report {
         let dir = self.place();
-        let fault = case.map(|case| case.fault);
-        let mut report = self.runtime.block_on(play(scenario, &self.template(scenario), &dir, fault));
+        let thorough = faults.first().is_none_or(|fault| fault.nth % THOROUGH == 0);
+        let template = self.template(scenario);
+        let mut report = self.runtime.block_on(play(scenario, &template, &dir, faults, thorough));
         if report.violations.is_empty()
             && let Err(error) = std::fs::remove_dir_all(&dir)
         {
@@ -72,10 +80,20 @@ impl Bench {
         report
     }
 
+    /// The smallest case that shows what a case showed: one of its faults alone, if that is enough.
+    fn smallest(&self, case: &Case) -> Case {
+        if case.faults.len() == 1 {
+            return case.clone();
+        }
+        let shows =
+            |one: &Case| (0..TRIES).any(|_| !self.play(one.scenario, &one.faults).violations.is_empty());
+        case.alone().find(shows).unwrap_or_else(|| case.clone())
+    }
+
     /// Plays without a fault, to know how many operations there are.
     fn rehearse(&self, scenario: Scenario) -> Result<Report, String> {
         self.prepare(scenario)?;
-        let report = self.play(scenario, None);
+        let report = self.play(scenario, &[]);
         if report.violations.is_empty() {
             return Ok(report);
         }
@@ -89,7 +107,7 @@ pub(crate) fn counts() -> Result<ExitCode, String> {
     for scenario in Scenario::ALL {
         let report = bench.rehearse(*scenario)?;
         let Some(counts) = report.counts else { continue };
-        println!("{scenario}: {} cases, {counts:?}", cases(*scenario, &counts).len());
+        println!("{scenario}: {} faults, {counts:?}", faults(&counts).len());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -99,9 +117,9 @@ pub(crate) fn one(text: &str) -> Result<ExitCode, String> {
     let case: Case = text.parse()?;
     let bench = Bench::new(true)?;
     bench.prepare(case.scenario)?;
-    let report = bench.play(case.scenario, Some(case));
+    let report = bench.play(case.scenario, &case.faults);
     println!("{}", report.ledger);
-    println!("{case}: fired={}", report.fired);
+    println!("{case}: {} of {} faults were met", report.met, case.faults.len());
     let violations: Vec<String> = report.violations.into_iter().chain(watch::seen()).collect();
     for what in &violations {
         println!("violation: {what}");
@@ -112,17 +130,18 @@ pub(crate) fn one(text: &str) -> Result<ExitCode, String> {
 /// Plays all of them, or as many as are asked for.
 pub(crate) fn sweep(mut tier: Tier) -> Result<ExitCode, String> {
     let bench = Bench::new(false)?;
-    let mut all = Vec::new();
+    let mut known = Vec::new();
     for scenario in Scenario::ALL {
         let report = bench.rehearse(*scenario)?;
-        all.extend(report.counts.iter().flat_map(|counts| cases(*scenario, counts)));
+        known.extend(report.counts.map(|counts| (*scenario, faults(&counts))));
     }
-    let chosen = choose(all, tier.seed());
-    println!("tier io knows {} cases", chosen.len());
+    let count: usize = known.iter().map(|(_, faults)| faults.len()).sum();
+    let chosen = deal(known, AT_A_TIME, tier.seed());
+    println!("tier io knows {count} faults and meets {AT_A_TIME} of them in a play");
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (sender, reports) = channel();
     let mut printed = 0;
-    let mut met = HashMap::<&str, u64>::new();
+    let mut met = BTreeMap::<&str, u64>::new();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             let (sender, bench, chosen, next, stop) = (sender.clone(), &bench, &chosen, &next, &stop);
@@ -132,8 +151,8 @@ pub(crate) fn sweep(mut tier: Tier) -> Result<ExitCode, String> {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let at = if goes_round { at % chosen.len().max(1) } else { at };
                     let Some(case) = chosen.get(at) else { return };
-                    let report = bench.play(case.scenario, Some(*case));
-                    if sender.send((*case, report)).is_err() {
+                    let report = bench.play(case.scenario, &case.faults);
+                    if sender.send((case, report)).is_err() {
                         return;
                     }
                 }
@@ -141,31 +160,23 @@ pub(crate) fn sweep(mut tier: Tier) -> Result<ExitCode, String> {
         }
         drop(sender);
         for (case, report) in reports {
-            tier.count(u64::from(report.fired));
-            if report.fired {
-                *met.entry(case.scenario.as_str()).or_default() += 1;
-            }
-            let violations = report.violations.into_iter().chain(watch::seen());
-            for what in violations {
-                printed += 1;
-                let again = format!("tests/proof/run quick io -- case \"{case}\"");
-                tier.violation(&what, &again);
+            tier.count(report.met);
+            *met.entry(case.scenario.as_str()).or_default() += report.met;
+            let violations: Vec<_> = report.violations.into_iter().chain(watch::seen()).collect();
+            if !violations.is_empty() {
+                let smallest = bench.smallest(case);
+                for what in violations {
+                    printed += 1;
+                    tier.violation(&what, &format!("tests/proof/run quick io -- case \"{smallest}\""));
+                }
             }
             if !tier.goes_on() || printed >= MOST_VIOLATIONS {
                 stop.store(true, Ordering::Relaxed);
             }
         }
     });
-    let mut met: Vec<_> = met.into_iter().collect();
-    met.sort_unstable();
-    println!("tier io faults by scenario: {met:?}");
+    println!("tier io met faults by scenario: {met:?}");
     // Threads that close in the background have a moment to do so before the files go.
     bench.runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(tier.finish())
-}
-
-/// In an order of chance, so that any beginning of it has something of everything.
-fn choose(mut all: Vec<Case>, seed: u64) -> Vec<Case> {
-    fastrand::Rng::with_seed(seed).shuffle(&mut all);
-    all
 }

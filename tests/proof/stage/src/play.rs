@@ -1,10 +1,12 @@
 //! An application while it plays a scenario: it opens the queue, starts an engine, repeats what failed, and looks
 //! first where an outcome is unknown.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use mainspring::{
     Engine, EngineHandle, Error, Job, JobId, ListFilter, OpenOptions, Queue, Result as Answered, RunContext,
+    Timestamp,
 };
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -31,11 +33,12 @@ SELECT
         OR (delivery = 'pending' AND (delivery_owner_id IS NOT NULL OR next_delivery_at_ms <= :now_ms))) AS deliveries";
 
 /// An application that plays.
-#[derive(Debug)]
 pub struct Play<'a> {
     pub(crate) stage: &'a Stage,
     pub(crate) queue: Queue,
     engine: Option<EngineHandle>,
+    /// Gone before an engine stops: what a bystander holds open, the last one that closes does not tidy up.
+    bystander: Cell<Option<Connection>>,
 }
 
 impl<'a> Play<'a> {
@@ -48,7 +51,7 @@ impl<'a> Play<'a> {
     pub(crate) async fn begin_with(stage: &'a Stage, options: &OpenOptions) -> Result<Self, String> {
         let open = async || Queue::open_on_clock(options, std::sync::Arc::new(stage.clock.clone()));
         let queue = until_it_works(stage, "open", open).await?;
-        let mut play = Self { stage, queue, engine: None };
+        let mut play = Self { stage, queue, engine: None, bystander: Cell::default() };
         play.start().await?;
         Ok(play)
     }
@@ -76,6 +79,7 @@ impl<'a> Play<'a> {
     /// Shuts the engine down. An error of it is none of the application's concern: what it left, the next start
     /// settles.
     pub(crate) async fn stop(&mut self) -> Result<(), String> {
+        self.bystander.take();
         let Some(engine) = self.engine.take() else { return Ok(()) };
         if let Err(error) = engine.shutdown(SHUTDOWN).await {
             refused(self.stage, "shutdown", &error)?;
@@ -83,8 +87,12 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    /// Shuts down and closes the queue, in order.
+    /// Has the file examined, shuts down and closes the queue, in order.
     pub(crate) async fn end(mut self) -> Result<(), String> {
+        let findings = self.ask("doctor", async |queue| queue.doctor().await).await?;
+        if !findings.is_empty() {
+            return Err(format!("the doctor finds {findings:?}"));
+        }
         self.stop().await?;
         until_it_works(self.stage, "close", async || self.queue.close().await).await
     }
@@ -160,10 +168,16 @@ impl<'a> Play<'a> {
     pub(crate) async fn quiet(&self) -> Result<(), String> {
         let until = Instant::now() + self.stage.patience;
         let mut pause = LOOKS.0;
+        let cannot = |error| format!("a process without a fault cannot read the file: {error}");
+        let bystander = match self.bystander.take() {
+            Some(kept) => kept,
+            None => bystander(self.stage).map_err(cannot)?,
+        };
         loop {
             tokio::time::sleep(pause).await;
-            let left = self.left()?;
+            let left = left(&bystander, self.stage.clock.now()).map_err(cannot)?;
             if left == (0, 0, 0) {
+                self.bystander.set(Some(bystander));
                 return Ok(());
             }
             if Instant::now() >= until {
@@ -175,16 +189,6 @@ impl<'a> Play<'a> {
             }
             pause = (pause * 2).min(LOOKS.1);
         }
-    }
-
-    fn left(&self) -> Result<(i64, i64, i64), String> {
-        let look = || -> rusqlite::Result<_> {
-            let conn = bystander(self.stage)?;
-            conn.query_row(LEFT, [self.stage.clock.now().millis()], |row| {
-                Ok((row.get("runs")?, row.get("jobs")?, row.get("deliveries")?))
-            })
-        };
-        look().map_err(|error| format!("a process without a fault cannot read the file: {error}"))
     }
 
     /// Waits until the handler was called for a job.
@@ -218,6 +222,11 @@ pub(crate) fn bystander(stage: &Stage) -> rusqlite::Result<Connection> {
     conn.busy_timeout(stage.patience)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(conn)
+}
+
+fn left(conn: &Connection, now: Timestamp) -> rusqlite::Result<(i64, i64, i64)> {
+    conn.prepare_cached(LEFT)?
+        .query_row([now.millis()], |row| Ok((row.get("runs")?, row.get("jobs")?, row.get("deliveries")?)))
 }
 
 /// Does what changes nothing, or is the same twice, until it works.

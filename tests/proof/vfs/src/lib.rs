@@ -45,6 +45,10 @@ pub struct FaultVfs {
     state: Arc<State>,
 }
 
+/// Names a fault that was armed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Armed(usize);
+
 impl FaultVfs {
     /// Registers a VFS under a name that no other one has. It becomes nobody's default.
     ///
@@ -77,14 +81,24 @@ impl FaultVfs {
     ///
     /// # Panics
     /// If the fault can never fire ([`Fault::can_fire`]): a test that arms it would test nothing.
-    pub fn arm(&self, fault: Fault) {
+    pub fn arm(&self, fault: Fault) -> Armed {
         assert!(fault.can_fire(), "\"{fault}\" can never fire");
-        self.state.arm(fault);
+        Armed(self.state.arm(fault))
     }
 
     /// Lets everything go right again. What fired stays on record.
     pub fn disarm(&self) {
         self.state.disarm();
+    }
+
+    /// Takes one fault away and leaves the others.
+    pub fn disarm_one(&self, armed: Armed) {
+        self.state.disarm_one(armed.0);
+    }
+
+    /// How often this fault fired.
+    pub fn fired_by(&self, armed: Armed) -> u64 {
+        self.state.fired_by(armed.0)
     }
 
     /// How often something went wrong, since it was registered.

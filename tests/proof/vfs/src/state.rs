@@ -23,9 +23,26 @@ pub(crate) struct State {
 
 #[derive(Debug, Default)]
 struct Armed {
-    faults: Vec<(Fault, u64)>,
+    faults: Vec<One>,
     fired: u64,
     where_fired: Vec<(Op, FileKind)>,
+}
+
+#[derive(Debug)]
+struct One {
+    fault: Fault,
+    is_armed: bool,
+    /// How many operations it matched.
+    seen: u64,
+    fired: u64,
+}
+
+impl One {
+    /// Counts an operation that matches. Whether it goes wrong.
+    fn meet(&mut self) -> bool {
+        self.seen += 1;
+        self.seen == self.fault.nth || (self.fault.sticky && self.seen > self.fault.nth)
+    }
 }
 
 /// How many firings are remembered by place.
@@ -53,11 +70,10 @@ impl State {
         }
         let mut armed = self.armed();
         let mut act = Act::Pass;
-        for (fault, seen) in armed.faults.iter_mut().filter(|(fault, _)| fault.matches(op, file)) {
-            *seen += 1;
-            let fires = *seen == fault.nth || (fault.sticky && *seen > fault.nth);
-            if fires && act == Act::Pass {
-                act = fault.flavour.act(op);
+        for one in armed.faults.iter_mut().filter(|one| one.is_armed && one.fault.matches(op, file)) {
+            if one.meet() && act == Act::Pass {
+                act = one.fault.flavour.act(op);
+                one.fired += 1;
             }
         }
         if act != Act::Pass {
@@ -70,16 +86,30 @@ impl State {
         act
     }
 
-    pub(crate) fn arm(&self, fault: Fault) {
+    /// Returns the number by which the fault is asked after.
+    pub(crate) fn arm(&self, fault: Fault) -> usize {
         let mut armed = self.armed();
-        armed.faults.push((fault, 0));
+        armed.faults.push(One { fault, is_armed: true, seen: 0, fired: 0 });
         self.is_armed.store(true, Ordering::Release);
+        armed.faults.len() - 1
     }
 
     pub(crate) fn disarm(&self) {
         let mut armed = self.armed();
-        armed.faults.clear();
+        armed.faults.iter_mut().for_each(|one| one.is_armed = false);
         self.is_armed.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn disarm_one(&self, number: usize) {
+        let mut armed = self.armed();
+        if let Some(one) = armed.faults.get_mut(number) {
+            one.is_armed = false;
+        }
+        self.is_armed.store(armed.faults.iter().any(|one| one.is_armed), Ordering::Release);
+    }
+
+    pub(crate) fn fired_by(&self, number: usize) -> u64 {
+        self.armed().faults.get(number).map_or(0, |one| one.fired)
     }
 
     pub(crate) fn fired(&self) -> u64 {
@@ -160,6 +190,23 @@ mod tests {
             fired_at(Fault { op: None, file: None, nth: 3, flavour: Flavour::Torn, sticky: false }),
             [3]
         );
+    }
+
+    #[test]
+    fn of_several_faults_each_has_its_own_count_and_is_disarmed_alone() {
+        let state = State::new();
+        let first = state.arm(Fault::first(Op::Write, Flavour::IoError).sticky());
+        let second = state.arm(Fault::first(Op::Write, Flavour::Full).at(2));
+        let full = Flavour::Full.act(Op::Write);
+        let eio = Flavour::IoError.act(Op::Write);
+        // Both counted the first write; where two meet, the first that was armed counts.
+        let acts: Vec<_> = (0..2).map(|_| state.meet(Op::Write, FileKind::Wal)).collect();
+        assert_eq!(acts, [eio, eio]);
+        assert_eq!((state.fired_by(first), state.fired_by(second), state.fired()), (2, 0, 2));
+        state.disarm_one(first);
+        let third = state.arm(Fault::first(Op::Write, Flavour::Full));
+        assert_eq!(state.meet(Op::Write, FileKind::Wal), full);
+        assert_eq!((state.fired_by(first), state.fired_by(third)), (2, 1));
     }
 
     #[test]
