@@ -16,7 +16,7 @@ use super::failure::{BoxError, Failure};
 use super::handler::Handler;
 use super::receipt::{DeliveryError, Receipt};
 use crate::error::{Error, Result};
-use crate::job::JobArgs;
+use crate::job::{JobArgs, Limits};
 
 /// What a handler's task came back with.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) enum Answer {
     Failed(Failure),
     /// The arguments in the row are not what the handler takes.
     MalformedArgs(String),
-    /// What the handler returned cannot be written as JSON.
+    /// What the handler returned cannot be written as JSON, or is too long; why, as a whole sentence.
     UnwritableOutput(String),
 }
 
@@ -38,8 +38,8 @@ pub(super) type DeliveryResult = std::result::Result<Receipt, DeliveryError>;
 pub(super) trait ErasedHandler: Send + Sync {
     /// Whether its outputs are delivered.
     fn delivers(&self) -> bool;
-    /// Begins a run.
-    fn run(&self, cx: RunContext) -> JoinHandle<Answer>;
+    /// Begins a run, whose output is to stay within the limits.
+    fn run(&self, cx: RunContext, limits: Limits) -> JoinHandle<Answer>;
     /// Begins a delivery.
     fn deliver(&self, cx: DeliveryContext) -> JoinHandle<DeliveryResult>;
 }
@@ -90,7 +90,7 @@ impl<A: JobArgs, H: Handler<A>> ErasedHandler for AsyncHandler<A, H> {
         H::DELIVERS
     }
 
-    fn run(&self, cx: RunContext) -> JoinHandle<Answer> {
+    fn run(&self, cx: RunContext, limits: Limits) -> JoinHandle<Answer> {
         let handler = Arc::clone(&self.handler);
         let call = async move {
             let args: A = match read_args(&cx) {
@@ -99,7 +99,7 @@ impl<A: JobArgs, H: Handler<A>> ErasedHandler for AsyncHandler<A, H> {
             };
             cx.begin();
             match handler.run(args, cx).await {
-                Ok(output) => write(&output, H::DELIVERS),
+                Ok(output) => write(&output, H::DELIVERS, &limits),
                 Err(failure) => Answer::Failed(failure),
             }
         };
@@ -141,7 +141,7 @@ where
         false
     }
 
-    fn run(&self, cx: RunContext) -> JoinHandle<Answer> {
+    fn run(&self, cx: RunContext, limits: Limits) -> JoinHandle<Answer> {
         let function = Arc::clone(&self.function);
         let span = Span::current();
         tokio::task::spawn_blocking(move || {
@@ -152,7 +152,7 @@ where
             };
             cx.begin();
             match function(args, cx) {
-                Ok(output) => write(&output, false),
+                Ok(output) => write(&output, false, &limits),
                 Err(error) => Answer::Failed(Failure::from_box(error.into())),
             }
         })
@@ -172,8 +172,8 @@ fn read_args<A: JobArgs>(cx: &RunContext) -> std::result::Result<A, Answer> {
 }
 
 /// A unit that nobody receives is stored as nothing; most handlers return one.
-fn write<O: Serialize>(output: &O, delivers: bool) -> Answer {
-    match serde_json::to_string(output) {
+fn write<O: Serialize>(output: &O, delivers: bool, limits: &Limits) -> Answer {
+    match limits.to_json("output", output) {
         Ok(text) if text == "null" && !delivers => Answer::Returned(None),
         Ok(text) => Answer::Returned(Some(text)),
         Err(why) => Answer::UnwritableOutput(why.to_string()),
