@@ -1,5 +1,8 @@
 -- The tables of mainspring. Instants are milliseconds since 1970 in UTC. Facts are stored, states are derived:
 -- the views of the next migration say the words. Reading this file top to bottom is the schema's documentation.
+--
+-- Lists of words are compared word by word: for IN with three and more, SQLite builds a table in memory at each row
+-- that is written, which took longer than all the rest of an enqueue.
 
 -- One row that says which file this is.
 CREATE TABLE mainspring_meta (
@@ -102,13 +105,13 @@ CREATE TABLE mainspring_jobs (
     CONSTRAINT priority_is_within_1000_of_zero     CHECK (priority BETWEEN -1000 AND 1000),
     CONSTRAINT args_are_json                       CHECK (json_valid(args)),
     CONSTRAINT policies_are_json                   CHECK (json_valid(policies)),
-    CONSTRAINT schedule_kind_is_known              CHECK (schedule_kind IN ('at', 'every', 'after_each', 'cron')),
+    CONSTRAINT schedule_kind_is_known              CHECK (schedule_kind = 'at' OR schedule_kind = 'every' OR schedule_kind = 'after_each' OR schedule_kind = 'cron'),
     CONSTRAINT at_has_its_instant                  CHECK (schedule_kind <> 'at' OR at_ms IS NOT NULL),
     CONSTRAINT every_has_an_interval               CHECK (schedule_kind NOT IN ('every', 'after_each') OR (every_ms IS NOT NULL AND every_ms > 0)),
     CONSTRAINT cron_has_its_text                   CHECK (schedule_kind <> 'cron' OR (schedule_text IS NOT NULL AND length(schedule_text) > 0)),
-    CONSTRAINT on_interrupt_is_known               CHECK (on_interrupt IN ('rerun', 'assume_ran', 'verify')),
-    CONSTRAINT on_unknown_delivery_is_known        CHECK (on_unknown_delivery IN ('hold', 'resend')),
-    CONSTRAINT overlap_is_known                    CHECK (overlap IN ('skip', 'queue_one', 'cancel_running', 'allow')),
+    CONSTRAINT on_interrupt_is_known               CHECK (on_interrupt = 'rerun' OR on_interrupt = 'assume_ran' OR on_interrupt = 'verify'),
+    CONSTRAINT on_unknown_delivery_is_known        CHECK (on_unknown_delivery = 'hold' OR on_unknown_delivery = 'resend'),
+    CONSTRAINT overlap_is_known                    CHECK (overlap = 'skip' OR overlap = 'queue_one' OR overlap = 'cancel_running' OR overlap = 'allow'),
     CONSTRAINT at_least_one_run_may_be_open        CHECK (max_open_runs >= 1),
     CONSTRAINT only_allow_opens_several_runs       CHECK (max_open_runs = 1 OR overlap = 'allow'),
     CONSTRAINT only_a_running_job_is_superseded    CHECK (superseded_at_ms IS NULL OR open_runs > 0),
@@ -124,7 +127,9 @@ CREATE TABLE mainspring_jobs (
     CONSTRAINT running_names_its_run               CHECK ((running_at_ms IS NULL) = (running_run_id IS NULL)),
     CONSTRAINT open_runs_are_running               CHECK (open_runs >= 0 AND (open_runs = 0) = (running_run_id IS NULL)),
     CONSTRAINT open_runs_stay_within_their_limit   CHECK (open_runs <= max_open_runs),
-    CONSTRAINT last_outcome_is_known               CHECK (last_outcome IN ('succeeded', 'failed', 'timed_out', 'cancelled', 'interrupted', 'skipped')),
+    CONSTRAINT last_outcome_is_known               CHECK (
+        last_outcome = 'succeeded' OR last_outcome = 'failed' OR last_outcome = 'timed_out'
+        OR last_outcome = 'cancelled' OR last_outcome = 'interrupted' OR last_outcome = 'skipped'),
     CONSTRAINT a_finished_job_has_no_occurrence    CHECK (finished_at_ms IS NULL OR scheduled_for_ms IS NULL)
 ) STRICT;
 
@@ -177,7 +182,8 @@ CREATE TABLE mainspring_runs (
     ended_at_ms             INTEGER,
     cancel_requested_at_ms  INTEGER,
     CONSTRAINT run_attempts_count_from_one   CHECK (attempt >= 1),
-    CONSTRAINT run_trigger_is_known          CHECK (trigger IN ('schedule', 'catch_up', 'manual', 'retry', 'backfill'))
+    CONSTRAINT run_trigger_is_known          CHECK (
+        trigger = 'schedule' OR trigger = 'catch_up' OR trigger = 'manual' OR trigger = 'retry' OR trigger = 'backfill')
 ) STRICT;
 
 -- One occurrence of one job is claimed once, whatever the clock does.
@@ -208,14 +214,19 @@ CREATE TABLE mainspring_completions (
     delivery_settled_at_ms  INTEGER,
     receipt                 TEXT,
     delivery_error          TEXT,
-    CONSTRAINT outcome_is_known CHECK (outcome IN ('succeeded', 'failed', 'timed_out', 'cancelled', 'interrupted', 'skipped')),
-    CONSTRAINT delivery_is_known CHECK (delivery IN ('not_requested', 'pending', 'started', 'delivered', 'failed', 'unknown', 'suppressed')),
+    CONSTRAINT outcome_is_known CHECK (
+        outcome = 'succeeded' OR outcome = 'failed' OR outcome = 'timed_out'
+        OR outcome = 'cancelled' OR outcome = 'interrupted' OR outcome = 'skipped'),
+    CONSTRAINT delivery_is_known CHECK (
+        delivery = 'not_requested' OR delivery = 'pending' OR delivery = 'started' OR delivery = 'delivered'
+        OR delivery = 'failed' OR delivery = 'unknown' OR delivery = 'suppressed'),
     CONSTRAINT completion_policy_is_known CHECK (on_unknown_delivery IN ('hold', 'resend')),
     CONSTRAINT only_success_is_delivered CHECK (delivery = 'not_requested' OR outcome = 'succeeded'),
     CONSTRAINT a_delivery_names_its_queue CHECK (delivery = 'not_requested' OR (delivery_queue IS NOT NULL AND on_unknown_delivery IS NOT NULL)),
     CONSTRAINT pending_has_a_time CHECK (delivery <> 'pending' OR next_delivery_at_ms IS NOT NULL),
     CONSTRAINT started_names_its_owner CHECK (delivery <> 'started' OR (delivery_owner_id IS NOT NULL AND delivery_started_at_ms IS NOT NULL)),
-    CONSTRAINT delivered_has_a_time CHECK (delivery NOT IN ('delivered', 'failed', 'unknown', 'suppressed') OR delivery_settled_at_ms IS NOT NULL)
+    CONSTRAINT delivered_has_a_time CHECK (
+        delivery = 'not_requested' OR delivery = 'pending' OR delivery = 'started' OR delivery_settled_at_ms IS NOT NULL)
 ) STRICT;
 
 -- Deliveries that any engine of the queue may take up.
@@ -249,7 +260,9 @@ CREATE TABLE mainspring_misses (
     recorded_at_ms  INTEGER NOT NULL,
     CONSTRAINT a_miss_ends_after_it_begins CHECK (from_ms <= to_ms),
     CONSTRAINT a_miss_counts_something     CHECK (occurrences >= 1),
-    CONSTRAINT miss_reason_is_known        CHECK (reason IN ('downtime', 'overlap', 'paused', 'expired', 'coalesced', 'excluded'))
+    CONSTRAINT miss_reason_is_known        CHECK (
+        reason = 'downtime' OR reason = 'overlap' OR reason = 'paused' OR reason = 'expired' OR reason = 'coalesced'
+        OR reason = 'excluded')
 ) STRICT;
 CREATE INDEX mainspring_misses_of_job ON mainspring_misses (job_id, from_ms);
 
@@ -299,7 +312,7 @@ END;
 
 CREATE TRIGGER mainspring_a_settled_delivery_stays_settled
 BEFORE UPDATE OF delivery ON mainspring_completions
-WHEN OLD.delivery IN ('not_requested', 'delivered', 'suppressed')
+WHEN OLD.delivery = 'not_requested' OR OLD.delivery = 'delivered' OR OLD.delivery = 'suppressed'
 BEGIN
     SELECT RAISE(ABORT, 'a_settled_delivery_stays_settled: what was delivered is never delivered again');
 END;

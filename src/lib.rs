@@ -112,7 +112,7 @@ mod words;
 
 pub use engine::{
     BoxError, DeliveryContext, DeliveryError, Engine, EngineBuilder, EngineHandle, EngineHealth, EngineState,
-    Failure, Handler, Receipt, RunContext, ShutdownReport, Stalled,
+    Failure, Handler, Receipt, RunContext, ShutdownReport, Stalled, Verified,
 };
 pub use error::{Error, Result};
 pub use job::{Enqueued, Job, JobArgs, JobId, JobState, Limits, NewJob, OnDuplicate, Scheduled};

@@ -15,7 +15,9 @@ words! {
         Rerun = "rerun",
         /// Record it and do not repeat it; the next occurrence comes by itself. The default for recurring jobs.
         AssumeRan = "assume_ran",
-        /// Ask the handler. Until a handler can answer, the job is parked and named.
+        /// Another attempt asks the handler whether the work was done ([`Handler::verify`](crate::Handler::verify)).
+        /// If it was, its result is recorded; if not, it is done now; if nobody can tell, the job is parked. Of a
+        /// recurring job this is so only while its next occurrence has not come.
         Verify = "verify",
     }
 }

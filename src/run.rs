@@ -85,8 +85,12 @@ words! {
         OwnerDied = "owner_died",
         /// The owner's engine shut down.
         Shutdown = "shutdown",
+        /// The owner's engine shut down before it had called the handler.
+        NotStarted = "not_started",
         /// An operator released the run.
         Released = "released",
+        /// Nobody could tell whether an interrupted attempt had done its work.
+        Unverified = "unverified",
         /// The arguments or a stored value could not be read.
         Malformed = "malformed",
         /// No handler of this engine has the job's kind.

@@ -4,6 +4,7 @@
 //! claims for the slots that are free, commits once, and only then answers. A blocking caller that finds the
 //! writer idle does its work itself.
 
+mod drive;
 mod engines;
 mod generation;
 mod handle;
@@ -14,9 +15,9 @@ mod op;
 mod owner;
 mod pulse;
 mod shared;
+mod sync;
 #[cfg(test)]
 mod tests;
-mod thread;
 mod writer;
 
 pub(crate) use handle::Handle;

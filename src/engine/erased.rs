@@ -13,7 +13,7 @@ use tracing::{Instrument, Span};
 
 use super::context::{DeliveryContext, RunContext};
 use super::failure::{BoxError, Failure};
-use super::handler::Handler;
+use super::handler::{Handler, Verified};
 use super::receipt::{DeliveryError, Receipt};
 use crate::error::{Error, Result};
 use crate::job::{JobArgs, Limits};
@@ -29,6 +29,8 @@ pub(super) enum Answer {
     MalformedArgs(String),
     /// What the handler returned cannot be written as JSON, or is too long; why, as a whole sentence.
     UnwritableOutput(String),
+    /// The handler cannot tell whether an interrupted attempt did its work.
+    Unverified,
 }
 
 /// What a delivery's task came back with.
@@ -98,6 +100,11 @@ impl<A: JobArgs, H: Handler<A>> ErasedHandler for AsyncHandler<A, H> {
                 Err(malformed) => return malformed,
             };
             cx.begin();
+            if cx.claim().verify
+                && let Some(answer) = verify(&*handler, &cx, &limits).await
+            {
+                return answer;
+            }
             match handler.run(args, cx).await {
                 Ok(output) => write(&output, H::DELIVERS, &limits),
                 Err(failure) => Answer::Failed(failure),
@@ -151,6 +158,9 @@ where
                 Err(malformed) => return malformed,
             };
             cx.begin();
+            if cx.claim().verify {
+                return Answer::Unverified;
+            }
             match function(args, cx) {
                 Ok(output) => write(&output, false, &limits),
                 Err(error) => Answer::Failed(Failure::from_box(error.into())),
@@ -164,6 +174,20 @@ where
             "the handler of kind {:?} does not deliver any more",
             A::KIND
         )))))
+    }
+}
+
+/// What the handler knows of the attempt before; `None` if its work is to be done now.
+async fn verify<A: JobArgs, H: Handler<A>>(handler: &H, cx: &RunContext, limits: &Limits) -> Option<Answer> {
+    let args: A = match read_args(cx) {
+        Ok(args) => args,
+        Err(malformed) => return Some(malformed),
+    };
+    match handler.verify(args, cx.clone()).await {
+        Ok(Verified::Done(output)) => Some(write(&output, H::DELIVERS, limits)),
+        Ok(Verified::NotDone) => None,
+        Ok(Verified::Unknown) => Some(Answer::Unverified),
+        Err(failure) => Some(Answer::Failed(failure)),
     }
 }
 

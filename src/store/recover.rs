@@ -118,11 +118,10 @@ fn then(row: &Row<'_>, cause: Cause, now: Timestamp) -> Result<Then> {
     let policy: Option<OnInterrupt> = c.read("on_interrupt")?;
     Ok(match (cause, policy) {
         _ if cancelled.is_some() => Then::Finish,
-        (Cause::NeverStarted, Some(_)) | (_, Some(OnInterrupt::Rerun)) => Then::Again(now),
-        (_, Some(OnInterrupt::Verify)) => Then::Park(
-            "its process died while it ran, and nobody can tell whether its work was done: look, then resume or retry it"
-                .to_owned(),
-        ),
+        // Under `Verify` that attempt asks its handler first.
+        (Cause::NeverStarted, Some(_)) | (_, Some(OnInterrupt::Rerun | OnInterrupt::Verify)) => {
+            Then::Again(now)
+        }
         (_, Some(OnInterrupt::AssumeRan) | None) => Then::Finish,
     })
 }

@@ -358,6 +358,7 @@ pub(in crate::engine) fn claim(run: i64) -> ClaimedRun {
         args: r#"{"word":"hello"}"#.to_owned(),
         policies: "{}".to_owned(),
         on_interrupt: OnInterrupt::Rerun,
+        verify: false,
         scheduled_for: BEGIN,
         attempt: 1,
         failed_attempts: 0,
