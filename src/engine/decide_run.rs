@@ -189,9 +189,7 @@ impl Ending<'_> {
                 let then = Then::Park(why.clone());
                 self.complete(Outcome::Failed, Some((ErrorClass::Malformed, why)), then)
             }
-            How::Answered(Answer::UnwritableOutput(why)) => {
-                self.fruitless(format!("the output cannot be written as JSON: {why}"))
-            }
+            How::Answered(Answer::UnwritableOutput(why)) => self.fruitless(why),
             How::Answered(Answer::Unverified) => {
                 let why = "nobody can tell whether the attempt that was interrupted did its work: look, then resume \
                            or retry the job";
@@ -211,10 +209,6 @@ impl Ending<'_> {
     }
 
     fn returned(&self, output: Option<String>) -> Complete {
-        let too_long = output.as_deref().map(|text| self.rules.limits.check_payload("output", text));
-        if let Some(Err(why)) = too_long {
-            return self.fruitless(why.to_string());
-        }
         let delivers = self.rules.delivers;
         let by = deliver_by(self.rules.policies, self.claim.scheduled_for).filter(|_| delivers);
         let deliver = if delivers { Deliver::By(self.claim.owner_id) } else { Deliver::No };

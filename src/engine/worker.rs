@@ -53,7 +53,7 @@ pub(super) async fn work<W: Writer>(
         Ok(prepared) => prepared,
         Err(refused) => return RunEnd::refused(&env, *refused).await,
     };
-    let mut task = prepared.handler.run(prepared.cx.clone());
+    let mut task = prepared.handler.run(prepared.cx.clone(), env.limits);
     let call = prepared.wait(&env, &mut task, asks).await;
     reach(CrashPoint::Ran);
     let left_behind = matches!(call.how, Ended::StillRunning);

@@ -1,5 +1,6 @@
 //! A job: what to run and when; a durable row.
 
+mod json;
 mod new;
 mod options;
 
