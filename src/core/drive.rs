@@ -114,7 +114,7 @@ impl<C: Steps> Writer<C> {
             if self.generation.is_over() {
                 return core.retire();
             }
-            // Asked with the lock held: a caller that took the last command in hand may have put it back.
+            // Never before a caller that drives has answered what it took, or put it back and somebody wrote it.
             if inbox.is_done() {
                 return core.close();
             }

@@ -151,15 +151,13 @@ impl<W> Inbox<W> {
     pub(super) fn rest(&self, generation: u32, wait: Duration) {
         let until = Instant::now() + wait;
         let mut state = self.lock();
-        let mut wake = true;
-        if state.generation == generation {
-            wake = state.rests_until.is_none_or(|before| until < before);
-            state.rests_until = Some(until);
-        } else {
+        if state.generation != generation {
             // A replaced writer knows nothing of what its successor waits for.
-            state.news = true;
+            return;
         }
-        wake &= state.asleep > 0;
+        let earlier = state.rests_until.is_none_or(|before| until < before);
+        state.rests_until = Some(until);
+        let wake = earlier && state.asleep > 0;
         drop(state);
         if wake {
             self.changed.notify_all();
@@ -183,12 +181,9 @@ impl<W> Inbox<W> {
         }
     }
 
-    /// From now on the writer of this generation takes the commands.
+    /// From now on the writer of this generation takes the commands; an earlier one that sleeps wakes and stops.
     pub(super) fn take_over(&self, generation: u32) {
-        let mut state = self.lock();
-        state.generation = generation;
-        state.news = true;
-        drop(state);
+        self.lock().generation = generation;
         self.changed.notify_all();
     }
 
