@@ -13,6 +13,7 @@ use rusqlite::{Connection, named_params};
 
 use self::due::DueJob;
 use super::misses;
+use super::parameters::bind;
 use super::savepoint::Savepoint;
 use crate::error::{Error, Result, caught};
 use crate::exchange::ClaimedRun;
@@ -378,7 +379,8 @@ fn open_run(
     owner: OwnerId,
     now: Timestamp,
 ) -> Result<Option<RunId>> {
-    let inserted = tx.prepare_cached(OPEN_RUN)?.execute(named_params! {
+    let mut statement = tx.prepare_cached(OPEN_RUN)?;
+    bind!(statement, OPEN_RUN, {
         ":job_id": job.id,
         ":job_revision": job.revision,
         ":kind": job.kind,
@@ -389,7 +391,8 @@ fn open_run(
         ":request_id": opening.request_id,
         ":owner_id": owner,
         ":now_ms": now,
-    })?;
+    });
+    let inserted = statement.raw_execute()?;
     Ok((inserted == 1).then(|| RunId(tx.last_insert_rowid())))
 }
 
@@ -425,7 +428,8 @@ impl Marked {
 }
 
 fn mark_running(tx: &Connection, job: &DueJob, run_id: RunId, marked: &Marked, now: Timestamp) -> Result<()> {
-    let changed = tx.prepare_cached(MARK_RUNNING)?.execute(named_params! {
+    let mut statement = tx.prepare_cached(MARK_RUNNING)?;
+    bind!(statement, MARK_RUNNING, {
         ":id": job.id,
         ":run_id": run_id,
         ":next_run_at_ms": marked.next_run_at,
@@ -438,7 +442,8 @@ fn mark_running(tx: &Connection, job: &DueJob, run_id: RunId, marked: &Marked, n
         ":counted": marked.counted,
         ":from_request": marked.from_request,
         ":now_ms": now,
-    })?;
+    });
+    let changed = statement.raw_execute()?;
     if changed == 1 { Ok(()) } else { Err(Error::ClaimLost(run_id)) }
 }
 
