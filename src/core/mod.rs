@@ -1,8 +1,9 @@
 //! The writer thread: commands, timer and claims; synchronous.
 //!
-//! One thread owns the connection that writes. It takes the commands that have arrived, runs each in a savepoint,
-//! claims for the slots that are free, commits once, and only then answers. A blocking caller that finds the
-//! writer idle does its work itself.
+//! One thread owns the connection that writes. It takes the commands that have arrived, runs them,
+//! claims for the slots that are free, commits once, and only then answers. Where a command fails that has written
+//! something, the transaction is begun again with each command in a savepoint. A blocking caller that finds the writer
+//! idle does its work itself.
 
 mod drive;
 mod engines;

@@ -52,7 +52,68 @@ fn a_command_that_panics_takes_no_other_with_it() {
     assert_eq!(writer.health().last_error, None);
 }
 
-/// Panics where no command is supposed to: outside of what runs in its savepoint.
+/// A command that writes a calendar of this name, and then fails or not.
+fn writing(name: &'static str, fails: bool) -> (Box<dyn Work>, Receiver<Result<()>>) {
+    let (sender, receiver) = sync_channel(1);
+    let run = move |tx: &Connection, now: Timestamp| {
+        tx.execute(
+            "INSERT INTO mainspring_calendars (name, definition, updated_at_ms) VALUES (?1, '{}', ?2)",
+            (name, now),
+        )?;
+        if fails { Err(Error::invalid("name", name)) } else { Ok(()) }
+    };
+    let answer = Answer::Thread(sender);
+    let op = Op {
+        promise: Promise::Kept,
+        patience: Patience::Caller,
+        effect: Effect::None,
+        since: Duration::ZERO,
+        run,
+        result: None,
+        answer,
+    };
+    (Box::new(op), receiver)
+}
+
+fn calendars(writer: &Handle) -> Vec<String> {
+    writer
+        .database()
+        .read(|conn| {
+            let mut statement = conn.prepare("SELECT name FROM mainspring_calendars ORDER BY name")?;
+            Ok(statement.query_map([], |row| row.get("name"))?.collect::<rusqlite::Result<_>>()?)
+        })
+        .unwrap()
+}
+
+#[test]
+fn what_a_failing_command_wrote_is_undone_and_all_else_of_its_transaction_stays() {
+    let (_dir, writer) = writer();
+    let patience = Duration::from_secs(20);
+    let batch = [("a", false), ("b", true), ("c", false), ("d", true), ("e", false)];
+    let (commands, answers): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|(name, fails)| writing(name, fails)).unzip();
+    writer.give(commands);
+    let answered: Vec<bool> =
+        answers.iter().map(|answer| answer.recv_timeout(patience).unwrap().is_ok()).collect();
+    assert_eq!(answered, [true, false, true, false, true]);
+    assert_eq!(calendars(&writer), ["a", "c", "e"]);
+    assert_eq!(writer.health().last_error, None);
+}
+
+#[test]
+fn a_command_that_fails_before_it_has_written_anything_is_run_once() {
+    let (_dir, writer) = writer();
+    let runs = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&runs);
+    let failed = writer.write_blocking::<()>(Promise::Kept, false, move |_, _| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Err(Error::invalid("name", "is taken"))
+    });
+    assert!(matches!(failed, Err(Error::InvalidOption { .. })), "{failed:?}");
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+/// Panics where no command is supposed to: outside of what is caught for its caller.
 struct Bomb;
 
 impl Work for Bomb {

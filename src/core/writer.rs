@@ -282,9 +282,16 @@ impl Core {
         let (writer_id, transaction_no) = (self.writer_id, self.transaction_no + 1);
         let shared = Arc::clone(&self.shared);
         let Some(conn) = &self.conn else { return Err(Failed::Before(Error::Closed)) };
-        let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+        let mut tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
         let before = conn.total_changes();
-        let effects = apply_all(&tx, batch.commands.commands_mut(), now).map_err(Failed::Before)?;
+        let effects = match apply_all(&tx, batch.commands.commands_mut(), now).map_err(Failed::Before)? {
+            Run::All(effects) => effects,
+            Run::OneFailed => {
+                drop(tx);
+                tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+                apply_apart(&tx, batch.commands.commands_mut(), now).map_err(Failed::Before)?
+            }
+        };
         batch.may_stop_runs = effects.may_stop_runs;
         let rooms = shared.engines.rooms(generation.number, &effects.ended, &effects.delivered);
         let mut deliveries_left: HashMap<crate::run::OwnerId, usize> = HashMap::new();
@@ -517,8 +524,44 @@ struct Effects {
     may_stop_runs: bool,
 }
 
-/// Runs each command in a savepoint, so that one that fails takes no other with it.
-fn apply_all(tx: &Connection, commands: &mut [Box<dyn Work>], now: Timestamp) -> Result<Effects> {
+impl Effects {
+    fn add(&mut self, effect: Effect) {
+        match effect {
+            Effect::None => {}
+            Effect::FreesSlot(run) => self.ended.push(run),
+            Effect::FreesDelivery(run) => self.delivered.push(run),
+            Effect::MayStopRuns => self.may_stop_runs = true,
+        }
+    }
+}
+
+/// What the commands of a transaction came to.
+enum Run {
+    All(Effects),
+    /// One has failed after it had written something.
+    OneFailed,
+}
+
+/// Runs the commands one after the other. Few of them fail, and fewer after they have written: only then the
+/// transaction is begun again, with each command in a savepoint, so that one that fails takes no other with it.
+fn apply_all(tx: &Connection, commands: &mut [Box<dyn Work>], now: Timestamp) -> Result<Run> {
+    let mut effects = Effects::default();
+    for command in commands {
+        let before = tx.total_changes();
+        match command.apply(tx, now) {
+            Applied::Keep => {}
+            // SQLite ends the whole transaction after some errors.
+            Applied::Undo if tx.total_changes() == before && !tx.is_autocommit() => {}
+            Applied::Undo => return Ok(Run::OneFailed),
+            Applied::Broken(error) => return Err(error),
+        }
+        effects.add(command.effect());
+    }
+    Ok(Run::All(effects))
+}
+
+/// Runs each command in a savepoint.
+fn apply_apart(tx: &Connection, commands: &mut [Box<dyn Work>], now: Timestamp) -> Result<Effects> {
     let mut effects = Effects::default();
     for command in commands {
         let savepoint = Savepoint::begin(tx)?;
@@ -527,12 +570,7 @@ fn apply_all(tx: &Connection, commands: &mut [Box<dyn Work>], now: Timestamp) ->
             Applied::Undo => savepoint.undo()?,
             Applied::Broken(error) => return Err(error),
         }
-        match command.effect() {
-            Effect::None => {}
-            Effect::FreesSlot(run) => effects.ended.push(run),
-            Effect::FreesDelivery(run) => effects.delivered.push(run),
-            Effect::MayStopRuns => effects.may_stop_runs = true,
-        }
+        effects.add(command.effect());
     }
     Ok(effects)
 }

@@ -1,10 +1,13 @@
 //! The end of a run: its completion row, and what it means for its job. Completing, recovering and releasing
 //! a run all end it here.
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use std::sync::LazyLock;
+
+use rusqlite::{Connection, Row, named_params};
 
 use super::claim::park;
-use super::rows::{Columns, overlap_columns};
+use super::parameters::bind;
+use super::rows::{Columns, names_in, overlap_columns};
 use super::{misses, sabotage};
 use crate::error::{Error, Result};
 use crate::exchange::{Deliver, Then};
@@ -44,10 +47,23 @@ pub(super) struct Ended {
 const END_RUN: &str = "
 UPDATE mainspring_runs
 SET started_at_ms = coalesce(:started_at_ms, started_at_ms), ended_at_ms = :now_ms
-WHERE id = :run_id AND ended_at_ms IS NULL
-RETURNING
-    id, job_id, job_revision, queue, scheduled_for_ms, attempt, trigger, request_id,
-    cancel_requested_at_ms IS NOT NULL AS cancelled";
+WHERE id = :run_id AND ended_at_ms IS NULL";
+
+/// The columns that [`read_run`] reads, in its order.
+macro_rules! ended_run_columns {
+    () => {
+        "id, job_id, job_revision, queue, scheduled_for_ms, attempt, trigger, request_id, cancel_requested_at_ms"
+    };
+}
+
+// Read before it is ended: for RETURNING, SQLite builds a table in memory, which takes longer than another statement.
+const OPEN_RUN: &str = concat!(
+    "SELECT ",
+    ended_run_columns!(),
+    "
+FROM mainspring_runs
+WHERE id = :run_id AND ended_at_ms IS NULL"
+);
 
 const COMPLETE: &str = "
 INSERT INTO mainspring_completions (
@@ -58,15 +74,21 @@ VALUES (
     :on_unknown_delivery, :delivery_owner_id, :next_delivery_at_ms, :deliver_by_ms, :delivery_settled_at_ms,
     :delivery_error)";
 
-const JOB: &str = "
-SELECT
-    id, requests, next_run_at_ms, schedule_kind, schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap,
-    starts_at_ms, ends_at_ms, max_runs, jitter_ms, calendar, expires_at_ms, on_unknown_delivery, overlap,
-    max_open_runs, policies, schedule_activated_at_ms, schedule_revision, planned_run_at_ms, scheduled_for_ms,
-    attempt, failed_attempts, open_runs, running_at_ms, running_run_id, runs_started, failures_in_a_row,
-    interruptions_in_a_row
-FROM mainspring_jobs
-WHERE id = :id";
+/// The columns that [`read_job`] reads, in its order.
+macro_rules! ending_job_columns {
+    () => {
+        "id, requests, next_run_at_ms, schedule_kind, schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap, \
+         starts_at_ms, ends_at_ms, max_runs, jitter_ms, calendar, expires_at_ms, on_unknown_delivery, overlap, \
+         max_open_runs, policies, schedule_activated_at_ms, schedule_revision, planned_run_at_ms, scheduled_for_ms, \
+         attempt, failed_attempts, open_runs, running_at_ms, running_run_id, runs_started, failures_in_a_row, \
+         interruptions_in_a_row"
+    };
+}
+
+const JOB: &str = concat!("SELECT ", ending_job_columns!(), " FROM mainspring_jobs WHERE id = :id");
+
+static RUN_NAMES: LazyLock<Box<[&str]>> = LazyLock::new(|| names_in(ended_run_columns!()));
+static JOB_NAMES: LazyLock<Box<[&str]>> = LazyLock::new(|| names_in(ending_job_columns!()));
 
 // The time comes from the row that max() names.
 const NEWEST_OPEN_RUN: &str = "
@@ -152,17 +174,25 @@ pub(super) fn end_run(tx: &Connection, ending: &Ending<'_>, now: Timestamp) -> R
 }
 
 fn close(tx: &Connection, ending: &Ending<'_>, now: Timestamp) -> Result<Option<EndedRun>> {
-    tx.prepare_cached(END_RUN)?
-        .query_row(
-            named_params! { ":run_id": ending.run_id, ":started_at_ms": ending.started_at, ":now_ms": now },
-            |row| Ok(read_run(row)),
-        )
-        .optional()?
-        .transpose()
+    let Some(open) = open_run(tx, ending.run_id)? else { return Ok(None) };
+    let mut statement = tx.prepare_cached(END_RUN)?;
+    bind!(statement, END_RUN, {
+        ":run_id": ending.run_id,
+        ":started_at_ms": ending.started_at,
+        ":now_ms": now,
+    });
+    let ended = statement.raw_execute()? == 1;
+    Ok(ended.then_some(open))
+}
+
+fn open_run(tx: &Connection, id: RunId) -> Result<Option<EndedRun>> {
+    let mut statement = tx.prepare_cached(OPEN_RUN)?;
+    bind!(statement, OPEN_RUN, { ":run_id": id });
+    statement.raw_query().next()?.map(read_run).transpose()
 }
 
 fn read_run(row: &Row<'_>) -> Result<EndedRun> {
-    let c = Columns::of("mainspring_runs", row)?;
+    let c = Columns::listed("mainspring_runs", row, &RUN_NAMES)?;
     Ok(EndedRun {
         job_id: c.read("job_id")?,
         job_revision: c.read("job_revision")?,
@@ -171,19 +201,18 @@ fn read_run(row: &Row<'_>) -> Result<EndedRun> {
         attempt: c.count("attempt")?,
         trigger: c.read("trigger")?,
         request_id: c.read("request_id")?,
-        cancelled: c.read("cancelled")?,
+        cancelled: c.read::<Option<i64>>("cancel_requested_at_ms")?.is_some(),
     })
 }
 
 fn load(tx: &Connection, id: JobId) -> Result<Option<EndingJob>> {
-    tx.prepare_cached(JOB)?
-        .query_row(named_params! { ":id": id }, |row| Ok(read_job(row)))
-        .optional()?
-        .transpose()
+    let mut statement = tx.prepare_cached(JOB)?;
+    bind!(statement, JOB, { ":id": id });
+    statement.raw_query().next()?.map(read_job).transpose()
 }
 
 fn read_job(row: &Row<'_>) -> Result<EndingJob> {
-    let c = Columns::of("mainspring_jobs", row)?;
+    let c = Columns::listed("mainspring_jobs", row, &JOB_NAMES)?;
     let requests = c.clamped_count("requests")?;
     let wake_at = c.read("next_run_at_ms")?;
     Ok(EndingJob {
@@ -231,7 +260,8 @@ fn complete(
         Deliver::No | Deliver::Anyone => None,
     };
     let on_unknown = job.map_or(OnUnknownDelivery::Hold, |job| job.on_unknown_delivery);
-    tx.prepare_cached(COMPLETE)?.execute(named_params! {
+    let mut statement = tx.prepare_cached(COMPLETE)?;
+    bind!(statement, COMPLETE, {
         ":run_id": ending.run_id,
         ":outcome": ending.outcome,
         ":finished_at_ms": ending.finished_at,
@@ -246,7 +276,8 @@ fn complete(
         ":deliver_by_ms": ending.deliver_by,
         ":delivery_settled_at_ms": (requested && !pending).then_some(now),
         ":delivery_error": why_not,
-    })?;
+    });
+    statement.raw_execute()?;
     Ok(delivery)
 }
 
@@ -471,7 +502,8 @@ fn write_job(tx: &Connection, ending: &Ending<'_>, id: JobId, job: &EndingJob, n
     let wake_at = if job.requests > 0 { job.wake_at } else { job.own_run_at };
     // What waits for a person's decision is not over: it is listed, keeps its unique key and is not pruned.
     let finished = job.scheduled_for.is_none() && job.open_runs == 0 && !matches!(ending.then, Then::Park(_));
-    tx.prepare_cached(UPDATE_JOB)?.execute(named_params! {
+    let mut statement = tx.prepare_cached(UPDATE_JOB)?;
+    bind!(statement, UPDATE_JOB, {
         ":id": id,
         ":next_run_at_ms": wake_at,
         ":scheduled_for_ms": job.scheduled_for,
@@ -487,7 +519,8 @@ fn write_job(tx: &Connection, ending: &Ending<'_>, id: JobId, job: &EndingJob, n
         ":failures_in_a_row": job.failures_in_a_row,
         ":interruptions_in_a_row": job.interruptions_in_a_row,
         ":finished_at_ms": finished.then_some(now),
-    })?;
+    });
+    statement.raw_execute()?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, named_params};
 
+use super::parameters::bind;
 use super::rows::overlap_columns;
 use crate::error::Result;
 use crate::job::{JobId, JobSpec};
@@ -98,7 +99,8 @@ pub(crate) fn insert_job(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Res
 /// One statement for the many jobs that have neither a name nor a schedule.
 fn insert_once(tx: &Connection, spec: &JobSpec, at: Timestamp, now: Timestamp) -> Result<JobId> {
     let (overlap, max_open_runs) = overlap_columns(spec.overlap);
-    tx.prepare_cached(INSERT_ONCE)?.execute(named_params! {
+    let mut statement = tx.prepare_cached(INSERT_ONCE)?;
+    bind!(statement, INSERT_ONCE, {
         ":kind": spec.kind,
         ":queue": spec.queue,
         ":priority": spec.priority,
@@ -114,7 +116,8 @@ fn insert_once(tx: &Connection, spec: &JobSpec, at: Timestamp, now: Timestamp) -
         ":enabled": spec.enabled,
         ":ready": at <= now,
         ":now_ms": now,
-    })?;
+    });
+    statement.raw_execute()?;
     Ok(JobId(tx.last_insert_rowid()))
 }
 

@@ -19,6 +19,7 @@ mod misses;
 mod open;
 mod options;
 pub(crate) mod owners;
+mod parameters;
 pub(crate) mod pause;
 #[cfg(test)]
 mod plans;

@@ -1,5 +1,7 @@
 //! A job as the claim sees it.
 
+use std::sync::LazyLock;
+
 use rusqlite::Row;
 
 use super::Burst;
@@ -9,7 +11,7 @@ use crate::plan::{self, CatchUp, Overlap, Position};
 use crate::policy::{OnInterrupt, Policies};
 use crate::run::RunId;
 use crate::schedule::{Calendar, Schedule};
-use crate::store::rows::Columns;
+use crate::store::rows::{Columns, names_in};
 use crate::time::Timestamp;
 
 /// The columns that [`DueJob::read`] reads, in its order.
@@ -23,6 +25,8 @@ macro_rules! due_columns {
     };
 }
 pub(super) use due_columns;
+
+static NAMES: LazyLock<Box<[&str]>> = LazyLock::new(|| names_in(due_columns!()));
 
 /// A row of the ready index.
 #[derive(Debug)]
@@ -56,7 +60,7 @@ pub(super) struct DueJob {
 
 impl DueJob {
     pub(super) fn read(row: &Row<'_>) -> Result<Self> {
-        let c = Columns::of("mainspring_jobs", row)?;
+        let c = Columns::listed("mainspring_jobs", row, &NAMES)?;
         let kind = c.read("kind")?;
         let schedule = c.schedule()?;
         let policies: String = c.read("policies")?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rusqlite::{Connection, named_params};
 
 use self::due::DueJob;
+use super::parameters::bind;
 use super::savepoint::Savepoint;
 use super::{misses, set_back};
 use crate::error::{Error, Result, caught};
@@ -385,7 +386,8 @@ fn open_run(
     owner: OwnerId,
     now: Timestamp,
 ) -> Result<Option<RunId>> {
-    let inserted = tx.prepare_cached(OPEN_RUN)?.execute(named_params! {
+    let mut statement = tx.prepare_cached(OPEN_RUN)?;
+    bind!(statement, OPEN_RUN, {
         ":job_id": job.id,
         ":job_revision": job.revision,
         ":kind": job.kind,
@@ -396,7 +398,8 @@ fn open_run(
         ":request_id": opening.request_id,
         ":owner_id": owner,
         ":now_ms": now,
-    })?;
+    });
+    let inserted = statement.raw_execute()?;
     Ok((inserted == 1).then(|| RunId(tx.last_insert_rowid())))
 }
 
@@ -471,7 +474,8 @@ impl Marked {
 }
 
 fn mark_running(tx: &Connection, job: &DueJob, run_id: RunId, marked: &Marked, now: Timestamp) -> Result<()> {
-    let changed = tx.prepare_cached(MARK_RUNNING)?.execute(named_params! {
+    let mut statement = tx.prepare_cached(MARK_RUNNING)?;
+    bind!(statement, MARK_RUNNING, {
         ":id": job.id,
         ":run_id": run_id,
         ":next_run_at_ms": marked.next_run_at,
@@ -484,7 +488,8 @@ fn mark_running(tx: &Connection, job: &DueJob, run_id: RunId, marked: &Marked, n
         ":counted": marked.counted,
         ":from_request": marked.from_request,
         ":now_ms": now,
-    })?;
+    });
+    let changed = statement.raw_execute()?;
     if changed == 1 { Ok(()) } else { Err(Error::ClaimLost(run_id)) }
 }
 

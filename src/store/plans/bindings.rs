@@ -85,6 +85,7 @@ const OWN: &[(&str, &str, Bound)] = &[
     ("deliver.rs: SETTLE", ":run_id", Number(DELIVERING)),
     ("deliver.rs: POLICY", ":run_id", Number(DELIVERING)),
     ("ending.rs: END_RUN", ":run_id", Number(RUNNING)),
+    ("ending.rs: OPEN_RUN", ":run_id", Number(RUNNING)),
     ("ending.rs: COMPLETE", ":run_id", Number(RUNNING)),
     ("ending.rs: JOB", ":id", Number(RUNNING)),
     ("ending.rs: NEWEST_OPEN_RUN", ":job_id", Number(RUNNING)),

@@ -6,23 +6,23 @@ use std::path::{Path, PathBuf};
 
 /// A constant that holds SQL.
 #[derive(Debug)]
-pub(super) struct Statement {
+pub(in crate::store) struct Statement {
     /// `file.rs: NAME`, the file below `src/store`.
-    pub(super) name: String,
+    pub(in crate::store) name: String,
     /// The text, as it is sent.
-    pub(super) sql: String,
+    pub(in crate::store) sql: String,
 }
 
 /// What the sources of the store hold.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) statements: Vec<Statement>,
+pub(in crate::store) struct Found {
+    pub(in crate::store) statements: Vec<Statement>,
     /// `file.rs: the text's beginning` of SQL that stands in no constant.
-    pub(super) loose: Vec<String>,
+    pub(in crate::store) loose: Vec<String>,
 }
 
 /// Reads the sources of the store.
-pub(super) fn all() -> Found {
+pub(in crate::store) fn all() -> Found {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
     let sources: Vec<(String, String)> = files_under(&root)
         .into_iter()
