@@ -10,6 +10,7 @@ mod generation;
 mod handle;
 mod inbox;
 mod liveness;
+mod log_room;
 pub(crate) mod messages;
 mod op;
 mod owner;
