@@ -111,13 +111,21 @@ pub enum Error {
         /// What to do.
         hint: &'static str,
     },
-    /// The database file was deleted or replaced while it was open.
+    /// The database file, or its write-ahead log, was deleted or replaced while it was open.
     #[error(
         "{path:?} was deleted or replaced while it was open: restart the application on the file that it shall use"
     )]
     FileReplaced {
-        /// The path that was opened.
+        /// The path of the file that is not what it was.
         path: PathBuf,
+    },
+    /// The queue was opened by another process, of which this one is a fork.
+    #[error(
+        "the queue was opened by process {opened_by} before a fork: open it anew in this process, and leave what was opened before alone"
+    )]
+    Forked {
+        /// The process that opened it.
+        opened_by: u32,
     },
     /// The application's pool is on a database in memory or a temporary one.
     #[error("the pool's database is in memory or temporary: a queue needs a file that outlives the process")]
@@ -295,6 +303,7 @@ impl Error {
             Self::Busy { waited_ms } => Self::Busy { waited_ms: *waited_ms },
             Self::DiskFull => Self::DiskFull,
             Self::FileReplaced { path } => Self::FileReplaced { path: path.clone() },
+            Self::Forked { opened_by } => Self::Forked { opened_by: *opened_by },
             Self::NotADatabase { path } => Self::NotADatabase { path: path.clone() },
             Self::ReadOnly { path } => Self::ReadOnly { path: path.clone() },
             Self::CannotOpen { path, why } => Self::CannotOpen { path: path.clone(), why: why.clone() },

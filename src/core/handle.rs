@@ -130,6 +130,8 @@ impl Handle {
         effect: Effect,
         run: impl FnMut(&Connection, Timestamp) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        // A thread that a fork left behind would never answer, and may hold any lock.
+        self.database().check_process()?;
         let (sender, receiver) = oneshot::channel();
         let answer = Answer::Task(sender);
         let since = self.clock().steady();
@@ -146,6 +148,7 @@ impl Handle {
         effect_stops: bool,
         run: impl FnMut(&Connection, Timestamp) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.database().check_process()?;
         let (sender, receiver) = sync_channel(1);
         let answer = Answer::Thread(sender);
         let effect = if effect_stops { Effect::MayStopRuns } else { Effect::None };
@@ -159,6 +162,7 @@ impl Handle {
     /// Begins an engine's life: its lock and its row; then it claims.
     pub(crate) fn attach(&self, spec: EngineSpec) -> Result<OwnerId> {
         let shared = self.shared();
+        shared.db.check_process()?;
         let generation = self.driven.drive.generation();
         let lock = OwnerLock::take(&shared.db.owners_dir()?)?;
         let (uuid, host) = (lock.uuid().to_owned(), shared.host.clone());

@@ -11,6 +11,7 @@ mod generation;
 mod handle;
 mod inbox;
 mod liveness;
+mod log_room;
 pub(crate) mod messages;
 mod op;
 mod owner;

@@ -1,6 +1,6 @@
 //! Signs of life of the writer, for those who must not wait for it.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,10 @@ pub(crate) struct CoreHealth {
     pub(crate) waiting_commands: usize,
     /// What went wrong last, if the last transaction failed.
     pub(crate) last_error: Option<String>,
+    /// Bytes of the write-ahead log that wait to be moved into the database.
+    pub(crate) log_bytes: u64,
+    /// Whether they are so many that some connection must keep them from being moved.
+    pub(crate) log_is_held_back: bool,
 }
 
 /// Written by the writer's thread, read by everybody; never locked across a system call.
@@ -29,6 +33,8 @@ pub(super) struct Pulse {
     ticked_at: AtomicI64,
     next_due: AtomicI64,
     last_error: Mutex<Option<String>>,
+    log_bytes: AtomicU64,
+    log_is_held_back: AtomicBool,
 }
 
 const NEVER: i64 = i64::MAX;
@@ -40,6 +46,8 @@ impl Pulse {
             ticked_at: AtomicI64::new(now.millis()),
             next_due: AtomicI64::new(NEVER),
             last_error: Mutex::new(None),
+            log_bytes: AtomicU64::new(0),
+            log_is_held_back: AtomicBool::new(false),
         }
     }
 
@@ -50,6 +58,11 @@ impl Pulse {
 
     pub(super) fn next_due(&self, at: Option<Timestamp>) {
         self.next_due.store(at.map_or(NEVER, Timestamp::millis), Ordering::Relaxed);
+    }
+
+    pub(super) fn log(&self, bytes: u64, is_held_back: bool) {
+        self.log_bytes.store(bytes, Ordering::Relaxed);
+        self.log_is_held_back.store(is_held_back, Ordering::Relaxed);
     }
 
     pub(super) fn error(&self, error: Option<String>) {
@@ -66,6 +79,8 @@ impl Pulse {
             next_due_at: (next_due != NEVER).then(|| Timestamp::from_millis(next_due)),
             waiting_commands,
             last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            log_bytes: self.log_bytes.load(Ordering::Relaxed),
+            log_is_held_back: self.log_is_held_back.load(Ordering::Relaxed),
         }
     }
 }

@@ -7,9 +7,11 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::drive::Steps;
+use super::engines::Room;
 use super::generation::Generation;
 use super::inbox::Hand;
 use super::liveness::{self, Liveness};
+use super::log_room::LogRoom;
 use super::op::{Applied, Effect, Patience, Promise, Work};
 use super::shared::Shared;
 use crate::error::{Error, Result, caught};
@@ -19,7 +21,7 @@ use crate::run::RunId;
 use crate::sabotage::{Bug, on};
 use crate::store::claim::{Burst, ClaimRequest, claim};
 use crate::store::savepoint::{self, Savepoint};
-use crate::store::{Sync, deliver, owners, read, replan, set_synchronous};
+use crate::store::{Sync, deliver, log, owners, read, replan, set_synchronous};
 use crate::time::Timestamp;
 
 /// The longest sleep: a machine that was suspended notices within this time that its jobs are late.
@@ -66,6 +68,13 @@ pub(super) struct Core {
     look_for_unplanned: bool,
     failures: u32,
     liveness: Liveness,
+    log_room: LogRoom,
+    /// Whether health says that the disk is full.
+    told_full: bool,
+    /// A connection whose commit returned an error: closed once there is another one, so that it is not the last.
+    spent: Option<Connection>,
+    /// The log that lost its name was saved, as far as it could be.
+    saved_log: bool,
 }
 
 /// A transaction whose commit returned an error: the mark of its writer tells what became of it.
@@ -120,6 +129,10 @@ impl Core {
             look_for_unplanned: true,
             failures: 0,
             liveness: Liveness::default(),
+            log_room: LogRoom::default(),
+            told_full: false,
+            spent: None,
+            saved_log: false,
         }
     }
 
@@ -129,9 +142,10 @@ impl Core {
         }
         match caught("the writer", || self.try_step()) {
             Ok(sleep) => {
-                if self.failures > 0 {
-                    self.failures = 0;
-                    self.shared.pulse.error(None);
+                let full = self.log_room.is_full();
+                if self.failures > 0 || self.told_full != full {
+                    (self.failures, self.told_full) = (0, full);
+                    self.shared.pulse.error(full.then(|| Error::DiskFull.to_string()));
                 }
                 sleep
             }
@@ -149,10 +163,18 @@ impl Core {
         self.shared.pulse.tick(now, self.shared.clock.steady());
         self.connect()?;
         // SQLite does not notice that its file was deleted or replaced: what is written then is lost.
-        self.shared.db.check_identity()?;
+        if let Err(replaced) = self.shared.db.check_identity() {
+            self.save_log();
+            return Err(replaced);
+        }
         self.resolve(now)?;
         let news = self.look_for_changes()?;
-        let commands = self.shared.inbox.take(self.generation.number);
+        let mut commands = self.shared.inbox.take(self.generation.number);
+        if self.log_room.is_full() {
+            // What room there is in the log is for what has happened.
+            let refused = commands.take_if(|command| command.patience() == Patience::Caller);
+            refused.answer(|command| command.fail(Error::DiskFull));
+        }
         // After the commands: whoever is replaced from here on gives notice after this step took notice.
         self.adopt();
         let more = !commands.commands().is_empty();
@@ -160,6 +182,10 @@ impl Core {
             self.transact(Batch::new(commands), now)?;
         }
         self.tend(news, now)?;
+        let steady = self.shared.clock.steady();
+        if let Some(conn) = &self.conn {
+            self.log_room.look(&self.shared, conn, steady)?;
+        }
         let waiting = self.shared.inbox.len() > 0 || self.needs_sync || !self.unresolved.is_empty();
         Ok(if waiting { Duration::ZERO } else { self.sleep_until_next(now)? })
     }
@@ -171,8 +197,16 @@ impl Core {
         self.shared.pulse.error(Some(error.to_string()));
         // What has panicked may do so again at the same row: the next claims are made one by one.
         self.careful |= matches!(error, Error::Panicked { .. });
-        // A connection that has seen an I/O error is not trusted again.
-        if !error.is_busy() {
+        if matches!(error, Error::DiskFull) && self.shared.engines.any() {
+            self.log_room.found_full(self.shared.clock.steady());
+        }
+        // A connection that has seen an I/O error is not trusted again. What says nothing about it leaves it open: the
+        // last one that closes takes the log with it, and on a bad day there may be no other.
+        let is_to_blame = !matches!(
+            error,
+            Error::DiskFull | Error::FileReplaced { .. } | Error::Forked { .. } | Error::Io { .. }
+        );
+        if is_to_blame && !error.is_busy() {
             self.conn = None;
         }
         self.fail_impatient(error);
@@ -210,10 +244,39 @@ impl Core {
 
     fn connect(&mut self) -> Result<()> {
         if self.conn.is_none() {
-            self.conn = Some(self.shared.db.writer()?);
-            (self.synchronous, self.data_version) = (None, None);
+            self.conn = Some(self.shared.db.only_writer()?);
+            (self.synchronous, self.data_version, self.saved_log) = (None, None, false);
+            self.spent = None;
         }
         Ok(())
+    }
+
+    /// The log that this connection has open has lost its name, and would be gone with the process: what is in it is
+    /// moved into the database, unless somebody else has written since.
+    fn save_log(&mut self) {
+        let Some(conn) = &self.conn else { return };
+        if std::mem::replace(&mut self.saved_log, true) || !self.shared.db.lost_its_log() {
+            return;
+        }
+        let saved = match savepoint::data_version(conn) {
+            Ok(version) if Some(version) == self.data_version => log::empty(conn),
+            Ok(_) => return,
+            Err(error) => Err(error),
+        };
+        match saved {
+            Ok(()) => {
+                tracing::warn!("the write-ahead log was deleted: what was in it is in the database now")
+            }
+            Err(error) => tracing::error!(%error, "the write-ahead log was deleted and could not be saved"),
+        }
+    }
+
+    /// What there is room for; nothing on a full disk, since what is claimed there could not be recorded.
+    fn rooms(&self, ending: &[RunId], delivered: &[RunId]) -> Vec<Room> {
+        if self.log_room.is_full() {
+            return Vec::new();
+        }
+        self.shared.engines.rooms(self.generation.number, ending, delivered)
     }
 
     fn conn(&self) -> Result<&Connection> {
@@ -236,7 +299,7 @@ impl Core {
     }
 
     fn something_is_due(&mut self, now: Timestamp) -> Result<bool> {
-        let rooms = self.shared.engines.rooms(self.generation.number, &[], &[]);
+        let rooms = self.rooms(&[], &[]);
         let looked_at = self.shared.clock.steady();
         self.stuck.retain(|_, again| *again > looked_at);
         let conn = self.conn()?;
@@ -269,7 +332,7 @@ impl Core {
                 tracing::warn!(%error, "a commit returned an error: looking at what became of it");
                 let (writer_id, transaction_no) = (self.writer_id, self.transaction_no);
                 self.unresolved.push(Unresolved { writer_id, transaction_no, batch });
-                self.conn = None;
+                self.spent = self.conn.take();
                 Err(error)
             }
         }
@@ -280,7 +343,6 @@ impl Core {
         let sync = self.choose_sync(batch.commands.commands(), durability)?;
         let generation = Arc::clone(&self.generation);
         let (writer_id, transaction_no) = (self.writer_id, self.transaction_no + 1);
-        let shared = Arc::clone(&self.shared);
         let Some(conn) = &self.conn else { return Err(Failed::Before(Error::Closed)) };
         let mut tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
         let before = conn.total_changes();
@@ -293,7 +355,7 @@ impl Core {
             }
         };
         batch.may_stop_runs = effects.may_stop_runs;
-        let rooms = shared.engines.rooms(generation.number, &effects.ended, &effects.delivered);
+        let rooms = self.rooms(&effects.ended, &effects.delivered);
         let mut deliveries_left: HashMap<crate::run::OwnerId, usize> = HashMap::new();
         for room in rooms {
             let request = ClaimRequest {
@@ -325,9 +387,10 @@ impl Core {
                 batch.deliveries.extend(taken);
             }
         }
-        if conn.total_changes() == before && self.failures == 0 {
+        if conn.total_changes() == before && (self.failures == 0 || self.log_room.is_full()) {
             // Nothing was written: there is nothing to commit, and no mark to leave. After a failure the mark is
-            // written all the same, to learn whether the file can be written again.
+            // written all the same, to learn whether the file can be written again; on a full disk that is learnt
+            // otherwise.
             tx.rollback()?;
             return Ok(());
         }
@@ -365,6 +428,7 @@ impl Core {
             }
         }
         (self.needs_sync, self.careful) = (batch.needs_sync, false);
+        self.log_room.count_transaction();
         let again = self.shared.clock.steady() + LOOK_AGAIN;
         self.stuck = batch.stuck.into_iter().map(|queue| (queue, again)).collect();
         self.liveness.look_at_stops |= batch.may_stop_runs;
@@ -440,7 +504,7 @@ impl Core {
 
     /// Until the earliest due time, the next poll, or the next look at other owners.
     fn sleep_until_next(&mut self, now: Timestamp) -> Result<Duration> {
-        let rooms = self.shared.engines.rooms(self.generation.number, &[], &[]);
+        let rooms = self.rooms(&[], &[]);
         if rooms.is_empty() && !self.shared.engines.any() {
             self.shared.pulse.next_due(None);
             return Ok(LONGEST_SLEEP);
@@ -458,6 +522,7 @@ impl Core {
         let poll = poll_interval(steady.saturating_sub(self.changed_at));
         let look_again =
             self.stuck.values().map(|again| again.saturating_sub(steady)).min().unwrap_or(LONGEST_SLEEP);
+        let look_again = look_again.min(self.log_room.next_look(steady).unwrap_or(LONGEST_SLEEP));
         Ok(until_due.min(poll).min(look_again).min(self.liveness.next_look(steady)).min(LONGEST_SLEEP))
     }
 
@@ -487,11 +552,11 @@ impl Steps for Core {
 
     fn close(&mut self) {
         self.forget_mark();
-        self.conn = None;
+        (self.conn, self.spent) = (None, None);
     }
 
     fn retire(&mut self) {
-        self.conn = None;
+        (self.conn, self.spent) = (None, None);
         self.shared.leave_unresolved(std::mem::take(&mut self.unresolved));
         tracing::warn!(generation = self.generation.number, "a replaced writer has stopped");
     }

@@ -122,6 +122,7 @@ impl Queue {
     pub async fn close(&self) -> Result<()> {
         const LONGEST: Duration = Duration::from_secs(10);
         let core = self.core.clone();
+        core.database().check_process()?;
         off_the_runtime(move || {
             if core.close(LONGEST) {
                 Ok(())

@@ -101,6 +101,11 @@ pub struct Health {
     pub waiting_commands: usize,
     /// Why the last transaction failed, if it failed.
     pub last_error: Option<String>,
+    /// Bytes of the write-ahead log that wait to be moved into the database. A few megabytes are normal.
+    pub log_bytes: u64,
+    /// Whether the log grows since it cannot be emptied: some connection, of whatever program, keeps a read
+    /// transaction open. It grows until that ends.
+    pub log_is_held_back: bool,
     /// Jobs whose time has come and that nobody has claimed.
     pub overdue: u32,
     /// The time of the job that has been due longest.
@@ -303,6 +308,8 @@ impl Health {
             next_due_at: core.next_due_at,
             waiting_commands: core.waiting_commands,
             last_error: core.last_error.clone(),
+            log_bytes: core.log_bytes,
+            log_is_held_back: core.log_is_held_back,
             overdue: counts.overdue.saturating_add(counts.ready),
             oldest_due_at: counts.oldest_due,
         }

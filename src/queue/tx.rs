@@ -58,6 +58,7 @@ impl Queue {
     }
 
     fn in_transaction<T>(&self, tx: &Connection, run: impl FnOnce(Timestamp) -> Result<T>) -> Result<T> {
+        self.core.database().check_process()?;
         if tx.is_autocommit() {
             return Err(Error::NoTransaction);
         }

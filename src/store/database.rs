@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
-use super::files::{Identity, Place};
+use super::files::{Identity, LogFiles, Place};
 use super::history;
 use super::open::{self, Opened};
 use super::options::OpenOptions;
@@ -21,6 +22,10 @@ pub(crate) struct Database {
     identity: Identity,
     uuid: String,
     readers: Readers,
+    /// The log that the writer's connection has open. It stays the same file for as long as anybody has it open.
+    log: Mutex<Option<LogFiles>>,
+    /// The process that opened it. What a fork leaves of it in a child is of no use.
+    process: u32,
 }
 
 impl Database {
@@ -52,7 +57,15 @@ impl Database {
     ) -> Result<Self> {
         let Opened { place, identity, migrated } = open::open(&options)?;
         let readers = readers(place.clone(), options.clone(), identity)?;
-        Ok(Self { place, options, identity, uuid: migrated.database_uuid, readers })
+        Ok(Self {
+            place,
+            options,
+            identity,
+            uuid: migrated.database_uuid,
+            readers,
+            log: Mutex::new(None),
+            process: std::process::id(),
+        })
     }
 
     /// The path that was opened, made absolute.
@@ -98,12 +111,60 @@ impl Database {
         self.readers.read(&self.options, f)
     }
 
-    /// Checks that the path still names the file that was opened. It only looks, and may be called each tick.
+    /// Checks that the path still names the file that was opened, that its log is still the one that the writer has
+    /// open, and that this is the process that opened it. It only looks, and may be called each tick.
     ///
     /// # Errors
-    /// [`Error::FileReplaced`].
+    /// [`Error::FileReplaced`], [`Error::Forked`].
     pub(crate) fn check_identity(&self) -> Result<()> {
-        self.place.is_still(self.identity)
+        self.check_process()?;
+        self.place.is_still(self.identity)?;
+        match *self.log() {
+            Some(files) => self.place.log_is_still(files),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that this is the process that opened the file.
+    ///
+    /// # Errors
+    /// [`Error::Forked`].
+    pub(crate) fn check_process(&self) -> Result<()> {
+        if std::process::id() == self.process {
+            return Ok(());
+        }
+        Err(Error::Forked { opened_by: self.process })
+    }
+
+    /// Opens the connection of a writer, as [`writer`](Self::writer) does, and remembers which log it has open: SQLite
+    /// does not notice that somebody deletes it, and what is written then is lost with the process.
+    ///
+    /// # Errors
+    /// Those of [`writer`](Self::writer).
+    pub(crate) fn only_writer(&self) -> Result<Connection> {
+        if self.readers.open() == 0 {
+            // Nobody had it open: SQLite itself may have removed the last log.
+            *self.log() = None;
+        }
+        let conn = self.writer()?;
+        let files = self.place.log_files()?;
+        *self.log() = Some(files);
+        Ok(conn)
+    }
+
+    /// Whether the log that the writer has open was deleted, and nobody has made another one.
+    pub(crate) fn lost_its_log(&self) -> bool {
+        let known = *self.log();
+        known.is_some_and(|files| self.place.log_files().is_ok_and(|now| files.lost_its_log(now)))
+    }
+
+    /// How long the file of the write-ahead log is.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.place.log_bytes()
+    }
+
+    fn log(&self) -> MutexGuard<'_, Option<LogFiles>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Checks that no newer library has changed the schema beyond what this one may write. Worth asking when

@@ -99,16 +99,36 @@ impl Place {
     /// Which file the path names now, if there is one.
     fn identity(&self) -> Result<Option<Identity>> {
         // A folder that is a link may lead elsewhere by now: that is noticed too.
-        match fs::symlink_metadata(&self.named) {
-            Ok(found) => Ok(Some(Identity::of(&found))),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-            Err(source) => Err(Error::Io { what: format!("looking at {:?}", self.named), source }),
-        }
+        identity(&self.named)
     }
 
     /// Whether frames wait in the write-ahead log.
     pub(super) fn has_log(&self) -> bool {
-        fs::symlink_metadata(self.beside("-wal")).is_ok_and(|found| found.len() > 0)
+        self.log_bytes() > 0
+    }
+
+    /// How long the file of the write-ahead log is; 0 if there is none.
+    pub(super) fn log_bytes(&self) -> u64 {
+        fs::symlink_metadata(self.beside("-wal")).map_or(0, |found| found.len())
+    }
+
+    /// Which files the write-ahead log and its index are now.
+    pub(super) fn log_files(&self) -> Result<LogFiles> {
+        Ok(LogFiles { log: identity(&self.beside("-wal"))?, index: identity(&self.beside("-shm"))? })
+    }
+
+    /// Checks that the log and its index are still those files.
+    ///
+    /// # Errors
+    /// [`Error::FileReplaced`] names the one that is not.
+    pub(super) fn log_is_still(&self, files: LogFiles) -> Result<()> {
+        let now = self.log_files()?;
+        let replaced = |suffix| Err(Error::FileReplaced { path: self.beside(suffix) });
+        match (now.log == files.log, now.index == files.index) {
+            (false, _) => replaced("-wal"),
+            (true, false) => replaced("-shm"),
+            (true, true) => Ok(()),
+        }
     }
 
     /// The folder of the owners' lock files, made with mode 0700 if there is none.
@@ -169,6 +189,29 @@ impl Place {
         let mut name: OsString = self.file.clone().into_os_string();
         name.push(suffix);
         PathBuf::from(name)
+    }
+}
+
+/// Which files the write-ahead log and its index are; `None` where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LogFiles {
+    log: Option<Identity>,
+    index: Option<Identity>,
+}
+
+impl LogFiles {
+    /// Whether a log that there was is gone, and nobody has made another one.
+    pub(super) fn lost_its_log(self, now: Self) -> bool {
+        self.log.is_some() && now.log.is_none()
+    }
+}
+
+/// Which file the path names, if there is one.
+fn identity(path: &Path) -> Result<Option<Identity>> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some(Identity::of(&found))),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(source) => Err(Error::Io { what: format!("looking at {path:?}"), source }),
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod enqueue;
 mod files;
 mod history;
 mod insert;
+pub(crate) mod log;
 mod migrate;
 mod misses;
 mod open;

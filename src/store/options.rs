@@ -40,6 +40,7 @@ pub struct OpenOptions {
     pub(crate) limits: Limits,
     application_id: AcceptedIds,
     pub(crate) vfs: Option<String>,
+    pub(crate) reserve: bool,
 }
 
 impl OpenOptions {
@@ -54,6 +55,7 @@ impl OpenOptions {
             limits: Limits::default(),
             application_id: AcceptedIds::Ours,
             vfs: None,
+            reserve: true,
         }
     }
 
@@ -93,6 +95,15 @@ impl OpenOptions {
     /// shall live. Defaults to none: only 0 (nobody's) and mainspring's own `0x4d4e5350` are accepted.
     pub fn application_id(mut self, id: i32) -> Self {
         self.application_id = AcceptedIds::And(id);
+        self
+    }
+
+    /// Sets whether an engine keeps 2 MiB of room in the write-ahead log, on the disk already, so that the results of
+    /// what runs can be written when the disk is full: then nothing new is claimed or enqueued until there is room
+    /// again. Costs a few milliseconds and as much disk at the start of an engine. Does nothing on file systems that
+    /// write to a new place each time (btrfs, zfs). Defaults to true.
+    pub fn reserve(mut self, reserve: bool) -> Self {
+        self.reserve = reserve;
         self
     }
 

@@ -208,6 +208,8 @@ impl Writer for Fake {
             next_due_at: None,
             waiting_commands: 0,
             last_error: None,
+            log_bytes: 0,
+            log_is_held_back: false,
         }
     }
 

@@ -87,6 +87,8 @@ impl Stage {
     pub(crate) fn options(&self) -> OpenOptions {
         let options =
             OpenOptions::new(&self.path).durability(self.durability).busy_timeout(self.busy_timeout);
+        // The room that an engine keeps in the log is a thousand writes: a sweep would be over little else.
+        let options = options.reserve(false);
         match &self.vfs {
             Some(vfs) => options.vfs(vfs),
             None => options,

@@ -195,6 +195,17 @@ unsafe extern "C" fn write(
             pass!(file, xWrite(bytes, length, offset), ffi::SQLITE_IOERR_WRITE)
         })
     };
+    let end = u64::try_from(offset.saturating_add(length.into())).unwrap_or_default();
+    let size = || {
+        let mut size: sqlite3_int64 = 0;
+        match pass!(file, xFileSize(&raw mut size), ffi::SQLITE_IOERR_FSTAT) {
+            ffi::SQLITE_OK => u64::try_from(size).unwrap_or_default(),
+            _ => 0,
+        }
+    };
+    if opened.state.refuses_growth(end, size) {
+        return ffi::SQLITE_FULL;
+    }
     match opened.state.meet(Op::Write, opened.name.kind) {
         Act::Half(code) => match write(length / 2) {
             ffi::SQLITE_OK => code,

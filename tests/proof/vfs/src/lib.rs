@@ -22,6 +22,7 @@
 //! This crate is the only one of the project with `unsafe` in it.
 
 mod fault;
+mod fork;
 mod io_methods;
 mod op;
 mod record;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use fault::{Fault, Flavour};
+pub use fork::in_a_fork;
 pub use op::{Counts, FileKind, FileName, Op};
 pub use record::{Event, Recorder};
 use state::State;
@@ -114,6 +116,17 @@ impl FaultVfs {
     /// Waits until something went wrong that often. Returns whether it did.
     pub fn wait_fired(&self, times: u64, longest: Duration) -> bool {
         self.state.wait_fired(times, longest)
+    }
+
+    /// Fills the disk, or makes room on it again: while it is full, what is on it can be written anew, and no file can
+    /// grow.
+    pub fn set_full(&self, is_full: bool) {
+        self.state.set_full(is_full);
+    }
+
+    /// How many writes a full disk has refused.
+    pub fn refused_growth(&self) -> u64 {
+        self.state.refused_growth()
     }
 
     /// How often each operation was asked for, since it was registered.

@@ -19,6 +19,9 @@ pub(crate) struct State {
     has_fired: Condvar,
     log: Mutex<Option<Vec<Event>>>,
     longest_sleep_us: AtomicU64,
+    /// No file may grow.
+    is_full: AtomicBool,
+    refused_growth: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +60,8 @@ impl State {
             has_fired: Condvar::new(),
             log: Mutex::default(),
             longest_sleep_us: AtomicU64::new(u64::MAX),
+            is_full: AtomicBool::new(false),
+            refused_growth: AtomicU64::new(0),
         }
     }
 
@@ -147,6 +152,21 @@ impl State {
 
     pub(crate) fn log(&self) -> MutexGuard<'_, Option<Vec<Event>>> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::SeqCst);
+    }
+
+    /// Whether a write up to `end` is refused, since it would make the file grow, which has `size` bytes now.
+    pub(crate) fn refuses_growth(&self, end: u64, size: impl FnOnce() -> u64) -> bool {
+        let refused = self.is_full.load(Ordering::SeqCst) && end > size();
+        self.refused_growth.fetch_add(u64::from(refused), Ordering::SeqCst);
+        refused
+    }
+
+    pub(crate) fn refused_growth(&self) -> u64 {
+        self.refused_growth.load(Ordering::SeqCst)
     }
 
     pub(crate) fn set_longest_sleep(&self, longest: Duration) {

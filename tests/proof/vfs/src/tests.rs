@@ -282,3 +282,21 @@ fn a_kill_leaves_what_was_done_up_to_there() {
         assert_eq!(count(&conn), rows, "{fault}");
     }
 }
+
+#[test]
+fn on_a_full_disk_what_is_there_is_written_anew_and_nothing_grows() {
+    let bench = Bench::new();
+    let conn = bench.with_row();
+    conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    bench.vfs.set_full(true);
+    // The page is in the database; the log would have to grow.
+    assert_eq!(insert(&conn), Err(ErrorCode::DiskFull));
+    assert!(bench.vfs.refused_growth() > 0);
+    bench.vfs.set_full(false);
+    assert_eq!(insert(&conn), Ok(()));
+    conn.execute_batch("PRAGMA wal_checkpoint(RESTART)").unwrap();
+    bench.vfs.set_full(true);
+    // The log is as long as it was, and begins anew.
+    assert_eq!(insert(&conn), Ok(()));
+    intact(&conn);
+}
