@@ -8,7 +8,7 @@ use crate::words::words;
 
 words! {
     /// A place between two facts where a test, or the example, kills the process.
-    CrashPoint {
+    CrashPoint: "crash point" {
         /// The claim is committed, the handler was not called.
         Claimed = "claimed",
         /// The handler has returned, its completion is not committed.

@@ -198,12 +198,13 @@ pub enum Error {
     },
     /// A value is longer than its limit.
     #[error(
-        "{what} has {length} bytes, at most {limit} are allowed: store large data elsewhere and pass a reference"
+        "{what} has {length} bytes or more, at most {limit} are allowed: store large data elsewhere and pass a reference"
     )]
     TooLong {
         /// The value.
         what: &'static str,
-        /// Its length in bytes.
+        /// Its length in bytes. The text of a payload is given up where it passes the limit: then it is at least so
+        /// long.
         length: usize,
         /// The limit in bytes.
         limit: usize,

@@ -19,6 +19,8 @@ pub(crate) struct ClaimedRun {
     /// The column's text; the engine parses it, the writer does not.
     pub(crate) policies: String,
     pub(crate) on_interrupt: OnInterrupt,
+    /// The attempt before was interrupted, and the handler is to be asked whether its work was done.
+    pub(crate) verify: bool,
     pub(crate) scheduled_for: Timestamp,
     pub(crate) attempt: u32,
     /// Attempts at this occurrence that failed before this one.
@@ -51,18 +53,28 @@ pub(crate) struct ClaimedDelivery {
 pub(crate) struct Complete {
     pub(crate) run_id: RunId,
     pub(crate) job_id: JobId,
-    pub(crate) owner_id: OwnerId,
     pub(crate) outcome: Outcome,
     pub(crate) output: Option<String>,
     pub(crate) error: Option<String>,
     pub(crate) error_class: Option<ErrorClass>,
-    /// Whether the output is to be handed over; only of a success.
-    pub(crate) deliver: bool,
+    /// Who hands the output over; only of a success.
+    pub(crate) deliver: Deliver,
     /// No delivery begins after this.
     pub(crate) deliver_by: Option<Timestamp>,
     pub(crate) then: Then,
     pub(crate) started_at: Timestamp,
     pub(crate) finished_at: Timestamp,
+}
+
+/// Who hands an output over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deliver {
+    /// Nobody: none was asked for.
+    No,
+    /// This owner, who has it at hand.
+    By(OwnerId),
+    /// Whoever has room for it: it waits in the file.
+    Anyone,
 }
 
 /// What comes of the occurrence after this run.

@@ -112,7 +112,7 @@ mod words;
 
 pub use engine::{
     BoxError, DeliveryContext, DeliveryError, Engine, EngineBuilder, EngineHandle, EngineHealth, EngineState,
-    Failure, Handler, Receipt, RunContext, ShutdownReport, Stalled,
+    Failure, Handler, Receipt, RunContext, ShutdownReport, Stalled, Verified,
 };
 pub use error::{Error, Result};
 pub use job::{Enqueued, Job, JobArgs, JobId, JobState, Limits, NewJob, OnDuplicate, Scheduled};
@@ -126,6 +126,7 @@ pub use schedule::{Schedule, ScheduleError};
 pub use store::doctor::Finding;
 pub use store::{Migrated, OpenOptions};
 pub use time::{Clock, SystemClock, Timestamp};
+pub use words::UnknownWord;
 
 /// The pages with Rust in them, so that it is compiled and run with the other examples of the documentation.
 #[cfg(doctest)]

@@ -9,20 +9,22 @@ use crate::words::words;
 
 words! {
     /// What to do with a run whose owner died before its completion was committed.
-    OnInterrupt {
+    OnInterrupt: "interrupt policy" {
         /// Run the same occurrence again under the same idempotency key, attempt + 1. The default for
         /// one-shots and queued work.
         Rerun = "rerun",
         /// Record it and do not repeat it; the next occurrence comes by itself. The default for recurring jobs.
         AssumeRan = "assume_ran",
-        /// Ask the handler. Until a handler can answer, the job is parked and named.
+        /// Another attempt asks the handler whether the work was done ([`Handler::verify`](crate::Handler::verify)).
+        /// If it was, its result is recorded; if not, it is done now; if nobody can tell, the job is parked. Of a
+        /// recurring job this is so only while its next occurrence has not come.
         Verify = "verify",
     }
 }
 
 words! {
     /// What to do with a delivery that was begun and has no answer on record.
-    OnUnknownDelivery {
+    OnUnknownDelivery: "policy for unknown deliveries" {
         /// Keep it listed as unknown and never send it again by itself. The default for recurring jobs.
         Hold = "hold",
         /// Send the stored output again under the same key. The default for one-shots and queued work.
@@ -32,7 +34,7 @@ words! {
 
 words! {
     /// Which transactions wait for the disk.
-    Durability {
+    Durability: "durability" {
         /// Every commit is synced.
         Strict = "strict",
         /// Synced: what was acknowledged to a caller, completions, and every mark that stands between
@@ -163,7 +165,14 @@ impl Policies {
 
     /// Reads the column; the text `{}` of most jobs costs no parsing.
     pub fn from_json(text: &str) -> std::result::Result<Self, String> {
-        if text == "{}" { Ok(Self::default()) } else { serde_json::from_str(text).map_err(|e| e.to_string()) }
+        if text == "{}" {
+            return Ok(Self::default());
+        }
+        // serde would take an array for the fields in their order.
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err("is not a JSON object".to_owned());
+        }
+        serde_json::from_str(text).map_err(|e| e.to_string())
     }
 
     /// How long the handler may take.
@@ -188,6 +197,14 @@ fn is_default_delivery_timeout(value: &u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn policies_are_an_object_and_nothing_else() {
+        for text in ["[]", " [1]", "null", "3", "", "\"{}\""] {
+            assert_eq!(Policies::from_json(text), Err("is not a JSON object".to_owned()), "{text}");
+        }
+        assert_eq!(Policies::from_json(" {} "), Ok(Policies::default()));
+    }
 
     #[test]
     fn default_policies_are_an_empty_object() {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::job::JobId;
 use crate::plan::Trigger;
+use crate::sabotage::{Bug, on};
 use crate::time::Timestamp;
 use crate::words::{row_id, words};
 
@@ -24,7 +25,7 @@ row_id! {
 
 words! {
     /// How a run ended.
-    Outcome {
+    Outcome: "outcome" {
         /// The handler returned a value.
         Succeeded = "succeeded",
         /// The handler returned an error or panicked.
@@ -42,7 +43,7 @@ words! {
 
 words! {
     /// What became of handing the output over.
-    Delivery {
+    Delivery: "delivery" {
         /// The handler delivers nothing.
         NotRequested = "not_requested",
         /// Not begun yet, or to be tried again.
@@ -69,7 +70,7 @@ impl Delivery {
 
 words! {
     /// Why a run failed, in a word that a query can group by.
-    ErrorClass {
+    ErrorClass: "error class" {
         /// The handler returned an error that may go away.
         Retryable = "retryable",
         /// The handler said that trying again is useless.
@@ -84,8 +85,12 @@ words! {
         OwnerDied = "owner_died",
         /// The owner's engine shut down.
         Shutdown = "shutdown",
+        /// The owner's engine shut down before it had called the handler.
+        NotStarted = "not_started",
         /// An operator released the run.
         Released = "released",
+        /// Nobody could tell whether an interrupted attempt had done its work.
+        Unverified = "unverified",
         /// The arguments or a stored value could not be read.
         Malformed = "malformed",
         /// No handler of this engine has the job's kind.
@@ -171,6 +176,7 @@ pub(crate) fn idempotency_key(
 ) -> String {
     match request {
         Some(request) => format!("{prefix}-{job}-r{request}"),
+        None if on(Bug::KeyWithoutOccurrence) => format!("{prefix}-{job}"),
         None => format!("{prefix}-{job}-{}", scheduled_for.millis()),
     }
 }

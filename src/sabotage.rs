@@ -13,12 +13,12 @@ use crate::words::words;
 
 words! {
     /// A bug that somebody could have written here.
-    Bug {
+    Bug: "bug" {
         /// The completion row and the job's row are written in two transactions.
         SplitCompletion = "split_completion",
         /// A run that lost its claim may still record its outcome.
         NoFence = "no_fence",
-        /// A delivery is settled whatever state it is in.
+        /// A delivery is begun and settled whatever state it is in.
         NoStateGuard = "no_state_guard",
         /// Commits that promise to survive a power cut are not synced.
         NormalForFull = "normal_for_full",
@@ -36,7 +36,7 @@ words! {
         RobPausedOwner = "rob_paused_owner",
         /// A migration and its line in the history are two transactions.
         UngroupedMigration = "ungrouped_migration",
-        /// The key against running an occurrence twice does not name the occurrence.
+        /// The idempotency key does not name the occurrence.
         KeyWithoutOccurrence = "key_without_occurrence",
         /// After an error the timer is not set again.
         TimerNotRearmed = "timer_not_rearmed",

@@ -1,8 +1,20 @@
 //! Macros for words that stand in columns and for typed row ids.
 
+/// A word that is none of those known, such as a state that somebody wrote into a column by hand.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {what} {word:?}: allowed is {}", .allowed.join(", "))]
+pub struct UnknownWord {
+    /// What it should have been.
+    pub what: &'static str,
+    /// The word.
+    pub word: String,
+    /// The words that are known.
+    pub allowed: &'static [&'static str],
+}
+
 /// Declares an enum whose values stand as snake_case words in a column and in JSON.
 macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal,)+ }) => {
+    ($(#[$meta:meta])* $name:ident: $what:literal { $($(#[$vmeta:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
         #[serde(rename_all = "snake_case")]
@@ -19,11 +31,15 @@ macro_rules! words {
         }
 
         impl std::str::FromStr for $name {
-            type Err = String;
-            fn from_str(word: &str) -> std::result::Result<Self, String> {
+            type Err = $crate::words::UnknownWord;
+            fn from_str(word: &str) -> std::result::Result<Self, Self::Err> {
                 match word {
                     $($word => Ok(Self::$variant),)+
-                    other => Err(format!("{other:?} is none of {}", [$($word),+].join(", "))),
+                    other => Err($crate::words::UnknownWord {
+                        what: $what,
+                        word: other.to_owned(),
+                        allowed: &[$($word),+],
+                    }),
                 }
             }
         }
@@ -42,7 +58,7 @@ macro_rules! words {
 
         impl rusqlite::types::FromSql for $name {
             fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
-                value.as_str()?.parse().map_err(|why: String| rusqlite::types::FromSqlError::Other(why.into()))
+                value.as_str()?.parse().map_err(rusqlite::types::FromSqlError::other::<$crate::words::UnknownWord>)
             }
         }
     };

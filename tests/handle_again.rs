@@ -9,7 +9,7 @@
 
 mod stage;
 
-use mainspring::plan::Trigger;
+use mainspring::plan::{MissReason, Trigger};
 use mainspring::{
     Backoff, Delivery, Error, Failure, JobState, NewJob, OnUnknownDelivery, Outcome, RunId, Schedule,
 };
@@ -137,6 +137,65 @@ async fn an_occurrence_that_failed_is_tried_again_although_a_run_by_hand_succeed
     drain(&test).await;
     assert_eq!(ledger.slots(), [3_600, 3_660, 3_600]);
     assert_eq!(test.queue().get("job").await.unwrap().next_run_at, Some(second(7_200)));
+    end(&test, engine).await;
+}
+
+// ---- an attempt that waits while a run by hand goes on
+
+/// An occurrence had failed and waited for its next attempt while somebody ran the job by hand. The end of that run
+/// took the occurrence for one that had come meanwhile: it was put on record as missed, although it had been run, and
+/// its next attempt never came. Found by killing processes at random.
+#[tokio::test]
+async fn an_attempt_that_waits_for_the_end_of_a_run_by_hand_is_no_miss_and_comes_then() {
+    let test = queue().await;
+    let (handler, mut calls) = puppet();
+    let engine = start(&test, |engine| engine.handler(handler)).await;
+    let job = NewJob::new(note("x")).backoff(Backoff::fixed(10 * SECOND));
+    test.queue().schedule("hourly", Schedule::every(HOUR).unwrap(), job).await.unwrap();
+    test.clock().advance(HOUR);
+    calls.next().await.fail("no luck");
+    drain(&test).await;
+    test.queue().run_now("hourly").await.unwrap();
+    let by_hand = calls.next().await;
+    test.clock().advance(20 * SECOND);
+    by_hand.succeed("done by hand");
+
+    let again = calls.next().await;
+    assert_eq!((seconds(again.cx.scheduled_for()), again.cx.attempt()), (3_600, 2));
+    assert_eq!(again.cx.trigger(), Trigger::Retry);
+    again.succeed("done");
+    drain(&test).await;
+    assert_eq!(test.queue().misses("hourly", 10).await.unwrap(), []);
+    assert_eq!(test.queue().get("hourly").await.unwrap().next_run_at, Some(second(2 * 3_600)));
+    end(&test, engine).await;
+}
+
+/// The same where the run by hand goes on beyond the next occurrence: that one overlaps it, and the attempt is
+/// overtaken.
+#[tokio::test]
+async fn an_attempt_that_waits_is_overtaken_by_an_occurrence_that_comes_during_a_run_by_hand() {
+    let test = queue().await;
+    let (handler, mut calls) = puppet();
+    let engine = start(&test, |engine| engine.handler(handler)).await;
+    let job = NewJob::new(note("x")).backoff(Backoff::fixed(10 * SECOND));
+    test.queue().schedule("hourly", Schedule::every(HOUR).unwrap(), job).await.unwrap();
+    test.clock().advance(HOUR);
+    calls.next().await.fail("no luck");
+    drain(&test).await;
+    test.queue().run_now("hourly").await.unwrap();
+    let by_hand = calls.next().await;
+    test.clock().advance(HOUR + 20 * SECOND);
+    by_hand.succeed("done by hand");
+    drain(&test).await;
+
+    let misses = test.queue().misses("hourly", 10).await.unwrap();
+    assert_eq!((misses.len(), misses[0].from, misses[0].to), (1, second(7_200), second(7_200)));
+    assert_eq!(misses[0].reason, MissReason::Overlap);
+    test.clock().advance(HOUR);
+    let next = calls.next().await;
+    assert_eq!((seconds(next.cx.scheduled_for()), next.cx.attempt()), (3 * 3_600, 1));
+    next.succeed("done");
+    drain(&test).await;
     end(&test, engine).await;
 }
 

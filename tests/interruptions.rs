@@ -418,6 +418,51 @@ async fn what_comes_after_the_run_was_taken_away_is_kept_as_late_and_is_not_deli
     assert_sound(&app.queue).await;
 }
 
+/// Under `verify` the handler is asked whether the work of the attempt was done that died.
+#[tokio::test]
+async fn a_handler_that_can_tell_whether_its_work_was_done_is_asked_before_it_is_called_again() {
+    for (point, ran, what) in [
+        (CrashPoint::Ran, 1, "its work was done: it is recorded and delivered, and not done again"),
+        (CrashPoint::Claimed, 1, "its work was not done: it is done now"),
+    ] {
+        let app = App::new();
+        let job = NewJob::new(report("booked")).on_interrupt(OnInterrupt::Verify);
+        let job = app.queue.enqueue(job).await.unwrap().id();
+        let point = [(VARIABLE, point.as_str())];
+        assert_eq!(Child::start_with("engine", app.path(), &point).ended(), Ok(Signal::SIGKILL));
+        let engine = app.engine().await;
+        settled(&app.queue, 1).await;
+        assert_eq!(app.ledger.calls("booked"), (ran, 1), "{what}");
+        let delivered = Some((Outcome::Succeeded, Delivery::Delivered));
+        assert_eq!(attempts(&app.queue, job).await, [(1, INTERRUPTED), (2, delivered)], "{what}");
+        let keys: Vec<_> = app.ledger.entries().into_iter().map(|entry| entry.key).collect();
+        assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+        stop(engine).await;
+        assert_sound(&app.queue).await;
+    }
+}
+
+/// The same for a run that was asked for by hand, and where nobody can tell.
+#[tokio::test]
+async fn where_nobody_can_tell_whether_the_work_was_done_the_job_waits_for_a_person() {
+    let app = App::new();
+    let daily = NewJob::new(work("daily")).on_interrupt(OnInterrupt::Verify);
+    let job = app.queue.schedule("daily", Schedule::every(HOUR).unwrap(), daily).await.unwrap().id();
+    app.queue.run_now(job).await.unwrap();
+    let point = [(VARIABLE, CrashPoint::Ran.as_str())];
+    assert_eq!(Child::start_with("engine", app.path(), &point).ended(), Ok(Signal::SIGKILL));
+    let engine = app.engine().await;
+    settled(&app.queue, 1).await;
+    assert_eq!(app.ledger.calls("daily"), (1, 0));
+    let runs = runs(&app.queue, job).await;
+    let classes: Vec<_> = runs.iter().map(|run| run.completion.as_ref().unwrap().error_class).collect();
+    assert_eq!(classes, [Some(ErrorClass::OwnerDied), Some(ErrorClass::Unverified)]);
+    let reason = app.queue.get(job).await.unwrap().park_reason.unwrap();
+    assert!(reason.contains("nobody can tell"), "{reason}");
+    stop(engine).await;
+    assert_sound(&app.queue).await;
+}
+
 #[tokio::test]
 async fn a_one_shot_that_waits_for_a_decision_is_not_over() {
     // Found by the crash matrix: a one-shot under `verify` whose process had died was parked, and finished as well.

@@ -521,3 +521,47 @@ async fn d9_12_a_run_of_a_removed_job_delivers_nothing() {
     assert!(parcels.is_empty());
     end(&test, engine).await;
 }
+
+/// Outputs of a receiver that did not answer piled up in the memory of the process. Those beyond a bound wait in the
+/// file, and each is delivered once all the same.
+#[tokio::test]
+async fn outputs_that_wait_in_the_file_for_a_slow_receiver_are_delivered_once() {
+    let test = queue().await;
+    let (handler, mut parcels, ran) = post();
+    let engine = start(&test, |engine| engine.handler(handler).deliveries(1)).await;
+    for job in 0..12 {
+        test.queue().enqueue(held(&format!("text {job}"))).await.unwrap();
+    }
+    until("all runs have ended", async || {
+        test.queue().status().await.unwrap().undelivered + test.queue().status().await.unwrap().delivering
+            >= 12
+    })
+    .await;
+    assert_eq!(ran.times(), 12);
+    let mut delivered = BTreeSet::new();
+    for _ in 0..12 {
+        let parcel = parcels.next().await;
+        assert!(delivered.insert(parcel.output.clone()), "{} came twice", parcel.output);
+        parcel.accept();
+    }
+    drain(&test).await;
+    assert!(parcels.is_empty());
+    end(&test, engine).await;
+}
+
+/// The answer was that there is no such run, which is not so.
+#[tokio::test]
+async fn redelivering_an_open_run_says_that_it_is_open() {
+    let test = queue().await;
+    let (handler, mut calls, mut parcels) = slow_post();
+    let engine = start(&test, |engine| engine.handler(handler)).await;
+    let job = test.queue().enqueue(held("text")).await.unwrap().id();
+    let call = calls.next().await;
+    let run = runs(test.queue(), job).await.remove(0).id;
+    let why = test.queue().redeliver(run).await.unwrap_err().to_string();
+    assert!(why.contains("is open: its output is delivered when it has ended"), "{why}");
+    assert!(test.queue().redeliver(mainspring::RunId(999)).await.unwrap_err().is_not_found());
+    call.end(Ok("text".to_owned()));
+    parcels.next().await.accept();
+    end(&test, engine).await;
+}

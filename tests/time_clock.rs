@@ -116,6 +116,31 @@ async fn a_retry_that_the_wrong_clock_planned_does_not_wait_for_it() {
     world.is_sound().await;
 }
 
+/// A job that was waiting for another attempt when the clock was set back ran that one, and then nothing until the
+/// wrong time came round.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recurring_job_that_waits_for_another_attempt_goes_on_by_the_right_clock() {
+    let world = World::running_at("2026-01-05T14:59:00Z").await;
+    world.queue.schedule("hourly", cron("0 * * * *"), NewJob::new(Work::Fails(1, 60))).await.unwrap();
+    world.go("2026-01-05T15:00:00Z").await;
+    assert_eq!(world.ran("hourly").await, ["05 15:00:00 schedule"]);
+    world.go("2026-01-05T11:30:00Z").await;
+    world.go("2026-01-05T11:31:00Z").await;
+    assert_eq!(world.ran("hourly").await, ["05 15:00:00 schedule", "05 15:00:00 retry"]);
+    assert_eq!(world.next("hourly").await, "05 12:00:00");
+    for hour in 12..=16 {
+        world.go(&format!("2026-01-05T{hour}:00:00Z")).await;
+        world.go(&format!("2026-01-05T{hour}:01:00Z")).await;
+    }
+    let ran = world.ran("hourly").await;
+    let firsts: Vec<_> = ran.iter().filter(|run| run.ends_with("schedule")).collect();
+    assert_eq!(firsts.len(), 5, "{ran:?}");
+    for hour in ["12", "13", "14", "16"] {
+        assert!(ran.contains(&format!("05 {hour}:00:00 schedule")), "{hour}: {ran:?}");
+    }
+    world.is_sound().await;
+}
+
 /// A clock that jumped ahead by years made the scheduler count every occurrence since, and write a row for each.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_set_ahead_by_years_costs_one_row_a_job_and_little_time() {

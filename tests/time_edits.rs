@@ -97,6 +97,21 @@ async fn a_pause_piles_up_no_backlog_under_any_policy() {
 }
 
 /// A job that was paused between two attempts caught up its pause when it was resumed.
+/// A job that was switched off by its declaration and on again ran for an occurrence of the time between.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_disabled_and_enabled_again_makes_up_for_nothing() {
+    let world = World::running_at("2026-01-05T08:30:00Z").await;
+    world.queue.schedule("job", cron("0 * * * *"), quick().enabled(false)).await.unwrap();
+    world.go("2026-01-05T11:10:00Z").await;
+    world.queue.schedule("job", cron("0 * * * *"), quick()).await.unwrap();
+    world.settle().await;
+    assert!(world.ran("job").await.is_empty());
+    assert_eq!(world.missed("job").await, ["05 09:00:00 - 05 11:00:00 x3 paused"]);
+    world.go("2026-01-05T12:00:00Z").await;
+    assert_eq!(world.ran("job").await, ["05 12:00:00 schedule"]);
+    world.is_sound().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_between_two_attempts_piles_up_no_backlog() {
     let world = World::running_at("2026-01-05T08:30:00Z").await;

@@ -1,6 +1,6 @@
 //! Generations of the writer: one that hangs is replaced and commits nothing any more.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use super::sync::{AtomicBool, Ordering};
 
 /// One writer, from its start until it is replaced or the queue closes.
 #[derive(Debug)]

@@ -1,44 +1,40 @@
 //! The handle on the writer: commands go in, answers come out after the commit.
 
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::drive::Drive;
 use super::engines::Owned;
+use super::generation::Generation;
+use super::inbox::Refused;
 use super::liveness::end_lives;
 use super::messages::{BeginDelivery, Complete, Completed, EngineSpec, SettleDelivery};
 use super::op::{Answer, Effect, Op, Patience, Promise};
 use super::owner::OwnerLock;
 use super::pulse::CoreHealth;
 use super::shared::Shared;
-use super::thread::Writer;
+use super::writer::Core;
 use crate::error::{Error, Result};
 use crate::job::Limits;
 use crate::run::OwnerId;
+use crate::sabotage::{Bug, on};
 use crate::store::complete::{Recorded, complete};
 use crate::store::owners::NewOwner;
-use crate::store::{Database, deliver, owners};
+use crate::store::{Database, deliver, owners, sabotage};
 use crate::time::{Clock, Timestamp};
 
-/// The shared parts with the writer that drives them now. When the last handle is gone the writer closes.
+/// So many commands may wait; a caller beyond gets [`Error::Overloaded`]. At 10,000 commits a second in groups
+/// this is seconds of work, and a bound on memory.
+const MOST_WAITING: usize = 65_536;
+
+/// The shared parts with what drives them. When the last handle is gone the writer closes.
 struct Driven {
     shared: Arc<Shared>,
-    current: Mutex<Option<Writer>>,
-}
-
-impl Driven {
-    fn current(&self) -> MutexGuard<'_, Option<Writer>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Driven {
-    fn drop(&mut self) {
-        self.shared.inbox.close();
-    }
+    drive: Drive<Core>,
 }
 
 /// A handle on the writer; cheap to clone.
@@ -57,14 +53,15 @@ impl Handle {
     /// Starts the writer of an open file.
     pub(crate) fn start(db: Database, clock: Arc<dyn Clock>) -> Result<Self> {
         let shared = Arc::new(Shared::new(db, Arc::clone(&clock)));
-        let writer = Writer::start(&shared, 1)?;
+        let core = |generation| Core::new(Arc::clone(&shared), generation);
+        let drive = Drive::start(&shared.inbox, core).map_err(Error::io(NO_THREAD))?;
         let weak = Arc::downgrade(&shared);
         clock.on_move(Box::new(move || {
             if let Some(shared) = weak.upgrade() {
                 shared.inbox.nudge();
             }
         }));
-        Ok(Self { driven: Arc::new(Driven { shared, current: Mutex::new(Some(writer)) }) })
+        Ok(Self { driven: Arc::new(Driven { shared, drive }) })
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -89,8 +86,7 @@ impl Handle {
 
     pub(crate) fn health(&self) -> CoreHealth {
         let shared = self.shared();
-        let generation = self.driven.current().as_ref().map_or(0, |writer| writer.generation.number);
-        shared.pulse.health(generation, shared.inbox.len(), shared.clock.steady())
+        shared.pulse.health(self.driven.drive.generation(), shared.inbox.len(), shared.clock.steady())
     }
 
     /// Wakes the writer, so that it looks at the file and the clock; writes nothing.
@@ -124,8 +120,7 @@ impl Handle {
     /// Gives several commands at once, for the same transaction.
     #[cfg(test)]
     pub(super) fn give(&self, commands: Vec<Box<dyn super::op::Work>>) {
-        self.shared().inbox.put_back(commands);
-        self.shared().inbox.nudge();
+        self.shared().inbox.push_all(commands);
     }
 
     async fn submit<T: Send + 'static>(
@@ -139,7 +134,7 @@ impl Handle {
         let answer = Answer::Task(sender);
         let since = self.clock().steady();
         let op = Op { promise, patience, effect, since, run, result: None, answer };
-        self.shared().inbox.push(Box::new(op), true)?;
+        self.shared().inbox.push(Box::new(op), most_waiting(patience)).map_err(refused)?;
         receiver.await.unwrap_or(Err(Error::Closed))
     }
 
@@ -156,37 +151,22 @@ impl Handle {
         let effect = if effect_stops { Effect::MayStopRuns } else { Effect::None };
         let since = self.clock().steady();
         let op = Op { promise, patience: Patience::Caller, effect, since, run, result: None, answer };
-        self.shared().inbox.push(Box::new(op), false)?;
-        self.help();
+        self.shared().inbox.push_quietly(Box::new(op), MOST_WAITING).map_err(refused)?;
+        self.driven.drive.help();
         receiver.recv().unwrap_or(Err(Error::Closed))
-    }
-
-    /// Drives the writer if nobody else does; otherwise sees to it that whoever does takes the command, too.
-    fn help(&self) {
-        let shared = self.shared();
-        let writer = self.driven.current().clone();
-        if let Some(writer) = writer {
-            match writer.core.try_lock() {
-                Ok(mut core) => {
-                    let sleep = core.step();
-                    drop(core);
-                    shared.inbox.wake_within(sleep);
-                    return;
-                }
-                Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock) => {}
-            }
-        }
-        shared.inbox.nudge();
     }
 
     /// Begins an engine's life: its lock and its row; then it claims.
     pub(crate) fn attach(&self, spec: EngineSpec) -> Result<OwnerId> {
         let shared = self.shared();
-        let generation = self.driven.current().as_ref().map_or(1, |writer| writer.generation.number);
+        let generation = self.driven.drive.generation();
         let lock = OwnerLock::take(&shared.db.owners_dir()?)?;
         let (uuid, host) = (lock.uuid().to_owned(), shared.host.clone());
         let id = self.write_blocking(Promise::Kept, false, move |tx, now| {
             let owner = NewOwner { uuid: &uuid, generation, pid: std::process::id(), host: &host };
+            if on(Bug::RecomputeAtLoad) {
+                sabotage::recompute(tx, now)?;
+            }
             owners::register(tx, &owner, now)
         })?;
         shared.engines.attach(spec, Owned { id, generation, lock });
@@ -256,24 +236,29 @@ impl Handle {
     /// nothing any more.
     pub(crate) fn replace_generation(&self) -> Result<()> {
         let shared = self.shared();
-        let mut current = self.driven.current();
-        let number = match &*current {
-            Some(writer) => {
-                shared.engines.end(&writer.generation);
-                writer.generation.number.saturating_add(1)
-            }
-            None => 1,
-        };
-        *current = Some(Writer::start(shared, number)?);
-        drop(current);
-        shared.inbox.nudge();
-        Ok(())
+        let end = |old: &Generation| shared.engines.end(old);
+        let core = |generation| Core::new(Arc::clone(shared), generation);
+        self.driven.drive.replace(end, core).map_err(Error::io(NO_THREAD))
     }
 
-    /// Waits until all commands that were given before are written or answered, and ends the writer.
+    /// Takes no more commands, waits until all that were given are written or answered, and ends the writer.
     pub(crate) fn close(&self, longest: Duration) -> bool {
-        let shared = self.shared();
-        shared.inbox.close();
-        shared.inbox.wait_until_empty(longest)
+        self.driven.drive.close(longest)
+    }
+}
+
+const NO_THREAD: &str = "cannot start the writer's thread";
+
+fn most_waiting(patience: Patience) -> usize {
+    match patience {
+        Patience::Caller => MOST_WAITING,
+        Patience::Fact => usize::MAX,
+    }
+}
+
+fn refused(why: Refused) -> Error {
+    match why {
+        Refused::Closed => Error::Closed,
+        Refused::Full(waiting) => Error::Overloaded { waiting },
     }
 }

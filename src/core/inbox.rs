@@ -1,140 +1,280 @@
-//! Commands on their way to the writer, and what wakes it.
+//! Commands on their way to the writer, what wakes it, and when it may leave. Its rules are tried by the proof under
+//! many thousand orders of events (`tests/proof/wakeups`).
+//!
+//! * Whatever is news is a fact under one lock: the writer looks and falls asleep under one hold of it.
+//! * A step ends by saying until when there is nothing to do, before anybody else can take a step. The thread sleeps
+//!   until then, whoever took the step.
+//! * A command is waiting, in somebody's hand, or answered. The writer leaves when all are answered.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::mem;
+use std::time::Duration;
 
-use super::op::{Patience, Work};
-use crate::error::{Error, Result};
+use super::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, PoisonError};
+use crate::sabotage::{Bug, on};
 
-/// So many commands may wait; a caller beyond gets [`Error::Overloaded`]. At 10,000 commits a second in groups
-/// this is seconds of work, and a bound on memory.
-pub(super) const MOST_WAITING: usize = 65_536;
 /// One transaction takes at most so many commands, so that claims come in between.
 const BATCH: usize = 512;
 
-#[derive(Default)]
-pub(super) struct Inbox {
-    state: Mutex<State>,
-    woken: Condvar,
-    taken: Condvar,
+/// What waits for the writers of one queue.
+pub(super) struct Inbox<W> {
+    state: Mutex<State<W>>,
+    changed: Condvar,
 }
 
-#[derive(Default)]
-struct State {
-    commands: VecDeque<Box<dyn Work>>,
-    /// Somebody has news: the writer looks at the file before it sleeps again.
-    nudged: bool,
+struct State<W> {
+    waiting: VecDeque<W>,
+    /// Taken, and neither answered nor put back.
+    in_hand: usize,
+    /// Since the last step took commands, somebody brought one or has news.
+    news: bool,
     closed: bool,
-    /// Until when the thread sleeps; `None` while it works.
-    sleeps_until: Option<Instant>,
+    /// The writer of this generation takes commands and says how long to rest; earlier ones were replaced.
+    generation: u32,
+    /// Until when there is nothing to do, as the last step found.
+    rests_until: Option<Instant>,
+    asleep: u32,
 }
 
-impl Inbox {
-    /// Adds a command. The writer's thread is woken unless the caller is going to do the work itself.
-    pub(super) fn push(&self, command: Box<dyn Work>, wake: bool) -> Result<()> {
+/// Why a command is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// No command is taken any more.
+    Closed,
+    /// So many are waiting already.
+    Full(usize),
+}
+
+impl<W> Default for Inbox<W> {
+    fn default() -> Self {
+        let state = State {
+            waiting: VecDeque::new(),
+            in_hand: 0,
+            news: false,
+            closed: false,
+            generation: 0,
+            rests_until: None,
+            asleep: 0,
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+}
+
+impl<W> State<W> {
+    /// Nothing comes any more, and everything that came is answered.
+    fn is_done(&self) -> bool {
+        self.closed && self.waiting.is_empty() && self.in_hand == 0
+    }
+
+    fn add(&mut self, command: W, most: usize) -> Result<(), Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        if self.waiting.len() >= most {
+            return Err(Refused::Full(self.waiting.len()));
+        }
+        self.waiting.push_back(command);
+        self.news = true;
+        Ok(())
+    }
+}
+
+impl<W> Inbox<W> {
+    /// Adds a command and wakes the thread.
+    pub(super) fn push(&self, command: W, most: usize) -> Result<(), Refused> {
         let mut state = self.lock();
-        let waiting = state.commands.len();
-        if state.closed {
-            return Err(Error::Closed);
-        }
-        if waiting >= MOST_WAITING && command.patience() == Patience::Caller {
-            return Err(Error::Overloaded { waiting });
-        }
-        state.commands.push_back(command);
-        let asleep = state.sleeps_until.is_some();
+        state.add(command, most)?;
+        let asleep = state.asleep > 0;
         drop(state);
-        if wake && asleep {
-            self.woken.notify_all();
+        if asleep {
+            // A call of the system each time, so not for a thread that is awake.
+            self.changed.notify_all();
         }
         Ok(())
     }
 
-    /// Puts commands back in front that a transaction did not write.
-    pub(super) fn put_back(&self, commands: Vec<Box<dyn Work>>) {
-        let mut state = self.lock();
-        for command in commands.into_iter().rev() {
-            state.commands.push_front(command);
-        }
+    /// Adds a command of a caller that takes the next step itself, or else gives notice.
+    pub(super) fn push_quietly(&self, command: W, most: usize) -> Result<(), Refused> {
+        self.lock().add(command, most)
     }
 
-    pub(super) fn take(&self) -> Vec<Box<dyn Work>> {
+    /// Adds commands for the same transaction.
+    #[cfg(test)]
+    pub(super) fn push_all(&self, commands: Vec<W>) {
         let mut state = self.lock();
-        let count = state.commands.len().min(BATCH);
-        state.nudged = false;
-        let taken = state.commands.drain(..count).collect();
-        let awaited = state.closed;
+        state.waiting.extend(commands);
+        state.news = true;
         drop(state);
-        if awaited {
-            // A call of the system each time, so not in every step.
-            self.taken.notify_all();
+        self.changed.notify_all();
+    }
+
+    /// Takes what waits, at the beginning of a step; nothing for a writer that was replaced.
+    pub(super) fn take(self: &Arc<Self>, generation: u32) -> Hand<W> {
+        let mut state = self.lock();
+        let mut commands = Vec::new();
+        if state.generation == generation {
+            state.news = false;
+            let count = state.waiting.len().min(BATCH);
+            commands.extend(state.waiting.drain(..count));
+            state.in_hand += count;
         }
-        taken
+        self.hand(generation, commands)
+    }
+
+    /// Takes those of the waiting commands that a caller picks.
+    pub(super) fn take_if(self: &Arc<Self>, generation: u32, picks: impl FnMut(&W) -> bool) -> Hand<W> {
+        let mut state = self.lock();
+        let (commands, left): (VecDeque<W>, VecDeque<W>) =
+            mem::take(&mut state.waiting).into_iter().partition(picks);
+        state.waiting = left;
+        state.in_hand += commands.len();
+        drop(state);
+        self.hand(generation, commands.into())
+    }
+
+    fn hand(self: &Arc<Self>, generation: u32, commands: Vec<W>) -> Hand<W> {
+        Hand { inbox: Arc::clone(self), generation, held: commands.len(), commands }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lock().commands.len()
+        self.lock().waiting.len()
     }
 
-    /// Wakes the thread so that it looks at the file and the clock.
+    /// Somebody has news: the writer looks at the file and the clock before it sleeps again.
     pub(super) fn nudge(&self) {
-        self.lock().nudged = true;
-        self.woken.notify_all();
+        self.lock().news = true;
+        self.changed.notify_all();
     }
 
-    /// Wakes the thread if it would sleep for longer: somebody else has found earlier work for it.
-    pub(super) fn wake_within(&self, wait: Duration) {
-        let at = Instant::now() + wait;
-        let state = self.lock();
-        let work = !state.commands.is_empty();
-        let late = state.sleeps_until.is_some_and(|until| work || until > at);
-        drop(state);
-        if late {
-            self.nudge();
+    /// Ends a step: says how long there is nothing to do. Whoever took the step says so before anybody can take the
+    /// next one; the thread may be asleep, or on its way there with what an earlier step found.
+    pub(super) fn rest(&self, generation: u32, wait: Duration) {
+        let until = Instant::now() + wait;
+        let mut state = self.lock();
+        if state.generation != generation {
+            // A replaced writer knows nothing of what its successor waits for.
+            return;
         }
+        let earlier = state.rests_until.is_none_or(|before| until < before);
+        state.rests_until = Some(until);
+        let wake = earlier && state.asleep > 0;
+        drop(state);
+        if wake {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Sleeps until there is news, or the time has come that the last step said.
+    pub(super) fn sleep(&self, generation: u32) {
+        let mut state = self.lock();
+        while state.generation == generation && !state.news && !state.is_done() {
+            let left = state.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
+            let Some(left) = left.filter(|left| !left.is_zero()) else { return };
+            if on(Bug::LostWakeup) {
+                // What comes between the look and the sleep is slept over.
+                drop(state);
+                state = self.lock();
+            }
+            state.asleep += 1;
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.asleep -= 1;
+        }
+    }
+
+    /// From now on the writer of this generation takes the commands; an earlier one that sleeps wakes and stops.
+    pub(super) fn take_over(&self, generation: u32) {
+        self.lock().generation = generation;
+        self.changed.notify_all();
     }
 
     /// No command is taken any more; those that wait are still written.
     pub(super) fn close(&self) {
         self.lock().closed = true;
-        self.woken.notify_all();
-    }
-
-    /// Whether all commands were taken before the time was over.
-    pub(super) fn wait_until_empty(&self, longest: Duration) -> bool {
-        let until = Instant::now() + longest;
-        let mut state = self.lock();
-        while !state.commands.is_empty() {
-            let now = Instant::now();
-            if now >= until {
-                return false;
-            }
-            state = self.taken.wait_timeout(state, until - now).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
+        self.changed.notify_all();
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
     }
 
-    /// Sleeps until a command, a nudge or the time; returns at once if there is one already.
-    pub(super) fn sleep(&self, longest: Duration) {
-        let until = Instant::now() + longest;
-        let mut state = self.lock();
-        state.sleeps_until = Some(until);
-        while state.commands.is_empty() && !state.nudged && !state.closed {
-            let now = Instant::now();
-            if now >= until {
-                break;
-            }
-            state = self.woken.wait_timeout(state, until - now).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state.sleeps_until = None;
+    /// Whether it is closed and everything that came is answered; it stays so.
+    pub(super) fn is_done(&self) -> bool {
+        self.lock().is_done()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// Waits until everything is answered; whether it was before the time was over.
+    pub(super) fn wait_until_done(&self, longest: Duration) -> bool {
+        let until = Instant::now() + longest;
+        let mut state = self.lock();
+        while !state.is_done() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// What was in hand is answered or comes back, in front of what came later.
+    fn end_hand(&self, generation: u32, held: usize, left: Vec<W>) {
+        let mut state = self.lock();
+        state.in_hand -= held;
+        // The writer that put them back knows of them; another one does not.
+        let is_news = !left.is_empty() && state.generation != generation;
+        state.news |= is_news;
+        for command in left.into_iter().rev() {
+            state.waiting.push_front(command);
+        }
+        let awaited = is_news || state.closed;
+        drop(state);
+        if awaited {
+            self.changed.notify_all();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<W>> {
         // Nothing in here panics with the lock held; a poisoned lock still guards a whole state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Commands that somebody works on. What is not answered goes back when this is dropped, also by a panic.
+pub(super) struct Hand<W> {
+    inbox: Arc<Inbox<W>>,
+    generation: u32,
+    /// How many of the inbox's commands in hand are this hand's.
+    held: usize,
+    commands: Vec<W>,
+}
+
+impl<W> Hand<W> {
+    pub(super) fn commands(&self) -> &[W] {
+        &self.commands
+    }
+
+    pub(super) fn commands_mut(&mut self) -> &mut [W] {
+        &mut self.commands
+    }
+
+    /// Answers each.
+    pub(super) fn answer(mut self, with: impl FnMut(W)) {
+        mem::take(&mut self.commands).into_iter().for_each(with);
+    }
+
+    /// Parts with those that a caller picks.
+    pub(super) fn take_if(&mut self, picks: impl FnMut(&W) -> bool) -> Self {
+        let (commands, left): (Vec<W>, Vec<W>) = mem::take(&mut self.commands).into_iter().partition(picks);
+        self.commands = left;
+        self.held -= commands.len();
+        Self { inbox: Arc::clone(&self.inbox), generation: self.generation, held: commands.len(), commands }
+    }
+}
+
+impl<W> Drop for Hand<W> {
+    fn drop(&mut self) {
+        if self.held > 0 {
+            self.inbox.end_hand(self.generation, self.held, mem::take(&mut self.commands));
+        }
     }
 }

@@ -3,7 +3,8 @@
 use tokio::sync::mpsc;
 
 pub(crate) use crate::exchange::{
-    BeginDelivery, ClaimedDelivery, ClaimedRun, Complete, Completed, DeliveryAnswer, SettleDelivery, Then,
+    BeginDelivery, ClaimedDelivery, ClaimedRun, Complete, Completed, Deliver, DeliveryAnswer, SettleDelivery,
+    Then,
 };
 use crate::run::RunId;
 

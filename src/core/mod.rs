@@ -5,6 +5,7 @@
 //! something, the transaction is begun again with each command in a savepoint. A blocking caller that finds the writer
 //! idle does its work itself.
 
+mod drive;
 mod engines;
 mod generation;
 mod handle;
@@ -15,9 +16,9 @@ mod op;
 mod owner;
 mod pulse;
 mod shared;
+mod sync;
 #[cfg(test)]
 mod tests;
-mod thread;
 mod writer;
 
 pub(crate) use handle::Handle;

@@ -1,11 +1,13 @@
 //! What the generations of a writer, and everybody who talks to them, have in common.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::engines::Engines;
 use super::inbox::Inbox;
+use super::op::Work;
 use super::pulse::Pulse;
+use super::writer::Unresolved;
 use crate::store::Database;
 use crate::time::Clock;
 
@@ -13,12 +15,14 @@ use crate::time::Clock;
 pub(super) struct Shared {
     pub(super) db: Database,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) inbox: Inbox,
+    pub(super) inbox: Arc<Inbox<Box<dyn Work>>>,
     pub(super) engines: Engines,
     pub(super) pulse: Pulse,
     pub(super) host: String,
     /// Another connection of this process is about to commit something for the queue.
     hinted: AtomicBool,
+    /// What replaced writers did not know of their last commits; the one that drives now finds out.
+    unresolved: Mutex<Vec<Unresolved>>,
 }
 
 impl Shared {
@@ -27,10 +31,11 @@ impl Shared {
             pulse: Pulse::new(clock.now(), clock.steady()),
             db,
             clock,
-            inbox: Inbox::default(),
+            inbox: Arc::default(),
             engines: Engines::default(),
             host: host(),
             hinted: AtomicBool::new(false),
+            unresolved: Mutex::default(),
         }
     }
 
@@ -41,6 +46,18 @@ impl Shared {
 
     pub(super) fn take_hint(&self) -> bool {
         self.hinted.swap(false, Ordering::Relaxed)
+    }
+
+    /// Leaves them to the writer that drives now, and wakes it.
+    pub(super) fn leave_unresolved(&self, left: Vec<Unresolved>) {
+        if !left.is_empty() {
+            self.unresolved.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
+            self.inbox.nudge();
+        }
+    }
+
+    pub(super) fn take_unresolved(&self) -> Vec<Unresolved> {
+        std::mem::take(&mut *self.unresolved.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

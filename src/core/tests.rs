@@ -16,7 +16,7 @@ use super::owner::OwnerLock;
 use crate::error::{Error, Result};
 use crate::run::OwnerId;
 use crate::store::{Database, OpenOptions};
-use crate::time::{SystemClock, Timestamp};
+use crate::time::{Clock, SystemClock, Timestamp};
 
 fn writer() -> (TempDir, Handle) {
     let dir = tempfile::tempdir().unwrap();
@@ -153,6 +153,33 @@ fn a_panic_of_the_writer_loses_no_fact_and_tells_callers_that_nothing_was_writte
 }
 
 #[test]
+fn health_tells_of_a_failure_until_something_was_written_again() {
+    // The caller had its error, nothing else was to be written, and the next look at the clock said that all was well.
+    let dir = tempfile::tempdir().unwrap();
+    let options = OpenOptions::new(dir.path().join("app.db")).busy_timeout(Duration::from_millis(30));
+    let writer = Handle::start(Database::open(&options).unwrap(), Arc::new(SystemClock)).unwrap();
+    let other = Connection::open(options.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let failed = writer.write_blocking(Promise::Kept, false, |_, _| Ok(())).unwrap_err();
+    assert!(failed.is_busy(), "{failed}");
+    for _ in 0..2 {
+        let tick = writer.health().last_tick_at;
+        until(|| writer.health().last_tick_at > tick);
+        assert!(writer.health().last_error.is_some());
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    until(|| writer.health().last_error.is_none());
+}
+
+fn until(is_so: impl Fn() -> bool) {
+    let longest = std::time::Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(std::time::Instant::now() < longest, "it never was");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_writer_that_was_replaced_does_not_retire_its_successors() {
     // Three writers in turn had waited for the lock of another program. When it was let go the second one, whose time
     // was over, went on with its step and ended the life of the third, whose successor then ended that of the second:
@@ -170,4 +197,145 @@ fn a_writer_that_was_replaced_does_not_retire_its_successors() {
     let retired =
         |generation| engines.retired(generation).into_iter().map(|it| it.owner.0).collect::<Vec<_>>();
     assert_eq!((retired(1), retired(2), retired(3)), (vec![], vec![1], vec![1]));
+}
+
+/// A command that does what it is told at each attempt, which it counts from 0.
+fn told(
+    patience: Patience,
+    mut run: impl FnMut(u32, &Connection) -> Result<u32> + Send + 'static,
+) -> (Box<dyn Work>, Receiver<Result<u32>>) {
+    let (sender, receiver) = sync_channel(1);
+    let mut attempt = 0;
+    let op = Op {
+        promise: Promise::Repaired,
+        patience,
+        effect: Effect::None,
+        since: SystemClock.steady(),
+        run: move |tx: &Connection, _: Timestamp| {
+            attempt += 1;
+            run(attempt - 1, tx)
+        },
+        result: None,
+        answer: Answer::Thread(sender),
+    };
+    (Box::new(op), receiver)
+}
+
+/// A transaction that changed nothing is not committed.
+fn write_something(tx: &Connection) -> Result<()> {
+    tx.execute_batch("CREATE TABLE IF NOT EXISTS done (it); INSERT INTO done VALUES (1);")?;
+    Ok(())
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_writer_waits_longer_and_longer_before_it_tries_again_what_the_disk_refused() {
+    // The command that could not be written was waiting again, and a command that waits kept the writer awake: it
+    // opened the file anew and tried again as fast as it could, for as long as the disk was full.
+    let (_dir, writer) = writer();
+    let begun = std::time::Instant::now();
+    let (fact, answer) =
+        told(Patience::Fact, |attempt, _| if attempt < 5 { Err(Error::DiskFull) } else { Ok(attempt) });
+    writer.give(vec![fact]);
+    assert_eq!(answer.recv_timeout(PATIENCE).unwrap().unwrap(), 5);
+    let pauses: u64 = [20, 40, 80, 160, 320].iter().sum();
+    assert!(begun.elapsed() >= Duration::from_millis(pauses), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn what_a_replaced_writer_puts_back_wakes_its_successor() {
+    // The successor had found nothing to do and slept, half a minute where no engine was attached.
+    let (_dir, writer) = writer();
+    let (entered, has_entered) = sync_channel(1);
+    let (let_go, is_let_go) = sync_channel::<()>(1);
+    let (fact, answer) = told(Patience::Fact, move |attempt, tx| {
+        if attempt == 0 {
+            entered.send(()).unwrap();
+            is_let_go.recv().unwrap();
+        }
+        write_something(tx)?;
+        Ok(attempt)
+    });
+    writer.give(vec![fact]);
+    has_entered.recv_timeout(PATIENCE).unwrap();
+    let tick = writer.health().last_tick_at;
+    until(|| SystemClock.now() > tick);
+    writer.replace_generation().unwrap();
+    until(|| writer.health().last_tick_at > tick);
+    let_go.send(()).unwrap();
+    assert_eq!(answer.recv_timeout(PATIENCE).unwrap().unwrap(), 1);
+}
+
+#[test]
+fn a_fact_of_a_commit_that_failed_is_written_by_the_successor_of_a_replaced_writer() {
+    // The sync of a commit hung until the writer was replaced, and then failed. The batch ended with the thread: the
+    // engine was told that the queue was closed, and the run stayed open with its slot until the next restart.
+    let (_dir, writer) = writer();
+    let (entered, has_entered) = sync_channel(1);
+    let (let_go, is_let_go) = sync_channel::<()>(1);
+    let mut doors = Some((entered, std::sync::Mutex::new(is_let_go)));
+    let (fact, answer) = told(Patience::Fact, move |attempt, tx| {
+        if let Some((entered, is_let_go)) = doors.take() {
+            tx.commit_hook(Some(move || {
+                entered.send(()).unwrap();
+                is_let_go.lock().unwrap().recv().unwrap();
+                true
+            }))?;
+        }
+        write_something(tx)?;
+        Ok(attempt)
+    });
+    writer.give(vec![fact]);
+    has_entered.recv_timeout(PATIENCE).unwrap();
+    writer.replace_generation().unwrap();
+    let_go.send(()).unwrap();
+    assert_eq!(answer.recv_timeout(PATIENCE).unwrap().unwrap(), 1);
+}
+
+#[test]
+fn a_queue_that_closes_waits_for_what_is_being_written() {
+    // Only what nobody had taken yet was waited for: `close` said that all was written while the last commit was not.
+    let (_dir, writer) = writer();
+    let (entered, has_entered) = sync_channel(1);
+    let (let_go, is_let_go) = sync_channel::<()>(1);
+    let (fact, answer) = told(Patience::Fact, move |attempt, _| {
+        entered.send(()).unwrap();
+        is_let_go.recv().unwrap();
+        Ok(attempt)
+    });
+    writer.give(vec![fact]);
+    has_entered.recv_timeout(PATIENCE).unwrap();
+    assert!(!writer.close(Duration::ZERO));
+    let_go.send(()).unwrap();
+    assert!(writer.close(PATIENCE));
+    assert_eq!(answer.try_recv().unwrap().unwrap(), 0);
+}
+
+#[test]
+fn a_caller_that_drives_the_writer_while_the_queue_closes_gets_its_answer() {
+    // The thread saw that nothing was waiting, and left once the caller let go of the writer; but the caller's command
+    // had not been written and was waiting again, for ever.
+    let (_dir, writer) = writer();
+    let (entered, has_entered) = sync_channel(1);
+    let (let_go, is_let_go) = sync_channel::<()>(1);
+    let (answered, answer) = sync_channel(1);
+    let caller = writer.clone();
+    std::thread::spawn(move || {
+        let mut attempt = 0;
+        let written = caller.write_blocking(Promise::Kept, false, move |_, _| {
+            attempt += 1;
+            if attempt > 1 {
+                return Ok(attempt);
+            }
+            entered.send(()).unwrap();
+            is_let_go.recv().unwrap();
+            Err(Error::Busy { waited_ms: 1 })
+        });
+        answered.send(written).unwrap();
+    });
+    has_entered.recv_timeout(PATIENCE).unwrap();
+    assert!(!writer.close(Duration::ZERO));
+    let_go.send(()).unwrap();
+    assert_eq!(answer.recv_timeout(PATIENCE).unwrap().unwrap(), 2);
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::drive::Steps;
 use super::generation::Generation;
+use super::inbox::Hand;
 use super::liveness::{self, Liveness};
 use super::op::{Applied, Effect, Patience, Promise, Work};
 use super::shared::Shared;
@@ -14,6 +16,7 @@ use crate::error::{Error, Result, caught};
 use crate::exchange::{ClaimedDelivery, ClaimedRun};
 use crate::policy::Durability;
 use crate::run::RunId;
+use crate::sabotage::{Bug, on};
 use crate::store::claim::{Burst, ClaimRequest, claim};
 use crate::store::savepoint::{self, Savepoint};
 use crate::store::{Sync, deliver, owners, read, replan, set_synchronous};
@@ -49,8 +52,9 @@ pub(super) struct Core {
     /// Names this writer in its marks.
     writer_id: i64,
     transaction_no: i64,
-    /// A commit returned an error, and nobody knows yet whether it happened.
-    unresolved: Option<Batch>,
+    /// Commits that returned an error, and nobody knows yet whether they happened: this writer's last one, and those
+    /// that writers left which it replaced.
+    unresolved: Vec<Unresolved>,
     burst: HashMap<crate::run::OwnerId, Burst>,
     /// Queues whose ready jobs could not be claimed, and when to look again.
     stuck: HashMap<Arc<str>, Duration>,
@@ -64,10 +68,16 @@ pub(super) struct Core {
     liveness: Liveness,
 }
 
-/// What one transaction does.
-#[derive(Default)]
+/// A transaction whose commit returned an error: the mark of its writer tells what became of it.
+pub(super) struct Unresolved {
+    writer_id: i64,
+    transaction_no: i64,
+    batch: Batch,
+}
+
+/// What one transaction does. Commands that it does not answer go back into the inbox when it is dropped.
 struct Batch {
-    commands: Vec<Box<dyn Work>>,
+    commands: Hand<Box<dyn Work>>,
     runs: Vec<ClaimedRun>,
     deliveries: Vec<ClaimedDelivery>,
     /// Queues that were asked and gave nothing although they have ready jobs.
@@ -75,6 +85,20 @@ struct Batch {
     needs_sync: bool,
     may_stop_runs: bool,
     parked: Vec<(crate::job::JobId, String)>,
+}
+
+impl Batch {
+    fn new(commands: Hand<Box<dyn Work>>) -> Self {
+        Self {
+            commands,
+            runs: Vec::new(),
+            deliveries: Vec::new(),
+            stuck: HashSet::new(),
+            needs_sync: false,
+            may_stop_runs: false,
+            parked: Vec::new(),
+        }
+    }
 }
 
 impl Core {
@@ -88,7 +112,7 @@ impl Core {
             changed_at: Duration::ZERO,
             writer_id: i64::from_ne_bytes(uuid::Uuid::new_v4().as_u64_pair().0.to_ne_bytes()) >> 1,
             transaction_no: 0,
-            unresolved: None,
+            unresolved: Vec::new(),
             burst: HashMap::new(),
             stuck: HashMap::new(),
             needs_sync: false,
@@ -99,10 +123,7 @@ impl Core {
         }
     }
 
-    /// Does what there is to do and says how long to sleep.
-    ///
-    /// Whatever happens, a step is followed by another one: no error and no panic ends the thread that is the timer.
-    pub(super) fn step(&mut self) -> Duration {
+    fn step_or_pause(&mut self) -> Duration {
         if self.generation.is_over() {
             return Duration::ZERO;
         }
@@ -115,6 +136,10 @@ impl Core {
                 sleep
             }
             Err(_) if self.generation.is_over() => Duration::ZERO,
+            Err(error) if on(Bug::TimerNotRearmed) => {
+                self.pause(&error);
+                Duration::from_secs(86_400)
+            }
             Err(error) => self.pause(&error),
         }
     }
@@ -127,14 +152,15 @@ impl Core {
         self.shared.db.check_identity()?;
         self.resolve(now)?;
         let news = self.look_for_changes()?;
-        let mut commands = self.shared.inbox.take();
-        let more = !commands.is_empty();
-        if more || self.needs_sync || self.something_is_due(now)? {
-            let batch = Batch { commands: std::mem::take(&mut commands), ..Batch::default() };
-            self.transact(batch, now)?;
+        let commands = self.shared.inbox.take(self.generation.number);
+        // After the commands: whoever is replaced from here on gives notice after this step took notice.
+        self.adopt();
+        let more = !commands.commands().is_empty();
+        if more || self.needs_sync || self.failures > 0 || self.something_is_due(now)? {
+            self.transact(Batch::new(commands), now)?;
         }
         self.tend(news, now)?;
-        let waiting = self.shared.inbox.len() > 0 || self.needs_sync;
+        let waiting = self.shared.inbox.len() > 0 || self.needs_sync || !self.unresolved.is_empty();
         Ok(if waiting { Duration::ZERO } else { self.sleep_until_next(now)? })
     }
 
@@ -160,30 +186,25 @@ impl Core {
         pause
     }
 
-    /// Callers that have waited as long as they may get the error; facts wait on.
+    /// Callers that have waited as long as they may get the error; facts wait on, unless the queue closes and no
+    /// waiting helps.
     fn fail_impatient(&mut self, error: &Error) {
         let patience = self.shared.db.options().busy_timeout;
         let steady = self.shared.clock.steady();
+        let closes = self.shared.inbox.is_closed() && !error.is_transient();
+        let is_over = |command: &dyn Work| {
+            closes
+                || command.patience() == Patience::Caller
+                    && steady.saturating_sub(command.since()) >= patience
+        };
         let hopeless = !error.is_transient() || matches!(error, Error::DiskFull);
-        let (impatient, patient): (Vec<_>, Vec<_>) =
-            self.shared.inbox.take().into_iter().partition(|command| {
-                command.patience() == Patience::Caller
-                    && (hopeless || steady.saturating_sub(command.since()) >= patience)
-            });
-        self.shared.inbox.put_back(patient);
-        for command in impatient {
-            command.fail(error.twin());
-        }
-        if let Some(batch) = &mut self.unresolved {
-            let (impatient, patient): (Vec<_>, Vec<_>) =
-                std::mem::take(&mut batch.commands).into_iter().partition(|command| {
-                    command.patience() == Patience::Caller
-                        && steady.saturating_sub(command.since()) >= patience
-                });
-            batch.commands = patient;
-            for command in impatient {
-                command.fail(Error::OutcomeUnknown { why: error.to_string() });
-            }
+        let impatient = self.shared.inbox.take_if(self.generation.number, |command| {
+            is_over(&**command) || hopeless && command.patience() == Patience::Caller
+        });
+        impatient.answer(|command| command.fail(error.twin()));
+        for unresolved in &mut self.unresolved {
+            let impatient = unresolved.batch.commands.take_if(|command| is_over(&**command));
+            impatient.answer(|command| command.fail(Error::OutcomeUnknown { why: error.to_string() }));
         }
     }
 
@@ -234,24 +255,20 @@ impl Core {
     }
 
     /// One transaction: the commands, then the claims that the free slots allow, one commit, then the answers.
-    fn transact(&mut self, batch: Batch, now: Timestamp) -> Result<()> {
-        let mut hand = Hand { shared: Arc::clone(&self.shared), batch };
-        let written = self.write(&mut hand.batch, now);
-        let batch = hand.open();
-        match written {
+    fn transact(&mut self, mut batch: Batch, now: Timestamp) -> Result<()> {
+        match self.write(&mut batch, now) {
             Ok(()) => {
                 self.committed(batch);
                 Ok(())
             }
-            Err(Failed::Before(error)) => {
-                self.shared.inbox.put_back(batch.commands);
-                Err(error)
-            }
+            Err(Failed::Before(error)) => Err(error),
+            Err(Failed::Commit(error)) if on(Bug::CommitErrorMeansNo) => Err(error),
             Err(Failed::Commit(error)) => {
                 // Unknown, never no: neither a handler nor a delivery starts, and nobody is answered, before the
                 // file has told what became of it.
                 tracing::warn!(%error, "a commit returned an error: looking at what became of it");
-                self.unresolved = Some(batch);
+                let (writer_id, transaction_no) = (self.writer_id, self.transaction_no);
+                self.unresolved.push(Unresolved { writer_id, transaction_no, batch });
                 self.conn = None;
                 Err(error)
             }
@@ -260,19 +277,19 @@ impl Core {
 
     fn write(&mut self, batch: &mut Batch, now: Timestamp) -> std::result::Result<(), Failed> {
         let durability = self.shared.db.options().durability;
-        let sync = self.choose_sync(&batch.commands, durability)?;
+        let sync = self.choose_sync(batch.commands.commands(), durability)?;
         let generation = Arc::clone(&self.generation);
         let (writer_id, transaction_no) = (self.writer_id, self.transaction_no + 1);
         let shared = Arc::clone(&self.shared);
         let Some(conn) = &self.conn else { return Err(Failed::Before(Error::Closed)) };
         let mut tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
         let before = conn.total_changes();
-        let effects = match apply_all(&tx, &mut batch.commands, now).map_err(Failed::Before)? {
+        let effects = match apply_all(&tx, batch.commands.commands_mut(), now).map_err(Failed::Before)? {
             Run::All(effects) => effects,
             Run::OneFailed => {
                 drop(tx);
                 tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
-                apply_apart(&tx, &mut batch.commands, now).map_err(Failed::Before)?
+                apply_apart(&tx, batch.commands.commands_mut(), now).map_err(Failed::Before)?
             }
         };
         batch.may_stop_runs = effects.may_stop_runs;
@@ -308,8 +325,9 @@ impl Core {
                 batch.deliveries.extend(taken);
             }
         }
-        if conn.total_changes() == before {
-            // Nothing was written: there is nothing to commit, and no mark to leave.
+        if conn.total_changes() == before && self.failures == 0 {
+            // Nothing was written: there is nothing to commit, and no mark to leave. After a failure the mark is
+            // written all the same, to learn whether the file can be written again.
             tx.rollback()?;
             return Ok(());
         }
@@ -327,6 +345,7 @@ impl Core {
         let full = self.needs_sync
             || Promise::Repaired.needs_sync(durability)
             || commands.iter().any(|command| command.promise(conn).needs_sync(durability));
+        let full = full && !on(Bug::NormalForFull);
         let sync = if full { Sync::Full } else { Sync::Normal };
         if self.synchronous != Some(sync) {
             set_synchronous(conn, sync)?;
@@ -338,7 +357,7 @@ impl Core {
     /// The transaction is in the file: now handlers start and callers are answered.
     fn committed(&mut self, batch: Batch) {
         let (mut ended, mut delivered) = (Vec::new(), Vec::new());
-        for command in &batch.commands {
+        for command in batch.commands.commands() {
             match command.effect() {
                 Effect::FreesSlot(run) => ended.push(run),
                 Effect::FreesDelivery(run) => delivered.push(run),
@@ -352,9 +371,7 @@ impl Core {
         self.shared.engines.ended(&ended, &delivered);
         let claims = batch.runs.len();
         let is_over = !self.shared.engines.hand_over(&self.generation, batch.runs, batch.deliveries);
-        for command in batch.commands {
-            command.answer();
-        }
+        batch.commands.answer(|command| command.answer());
         // Told last: whoever listens to the log may be slow, or panic.
         for (job, reason) in &batch.parked {
             tracing::warn!(job = job.0, reason, "a job was parked");
@@ -368,19 +385,28 @@ impl Core {
 
     /// After a commit that returned an error: the writer's mark tells whether the transaction is in the file.
     fn resolve(&mut self, now: Timestamp) -> Result<()> {
-        if self.unresolved.is_none() {
-            return Ok(());
+        while let Some(last) = self.unresolved.last() {
+            let marked = owners::marked(self.conn()?, last.writer_id)?;
+            let Some(Unresolved { transaction_no, batch, .. }) = self.unresolved.pop() else { break };
+            if marked == Some(transaction_no) {
+                self.committed(batch);
+                tracing::info!("the commit that returned an error is in the file");
+            } else {
+                // It is not in the file. The same commands are driven again; claims are made anew.
+                self.transact(Batch::new(batch.commands), now)?;
+            }
         }
-        let marked = owners::marked(self.conn()?, self.writer_id)?;
-        let Some(batch) = self.unresolved.take() else { return Ok(()) };
-        if marked == Some(self.transaction_no) {
-            self.committed(batch);
-            tracing::info!("the commit that returned an error is in the file");
-            return Ok(());
+        Ok(())
+    }
+
+    /// Takes over what a replaced writer did not know of its last commit. Its claims have started no handler, and are
+    /// given back like all that it made in its last moment.
+    fn adopt(&mut self) {
+        for left in self.shared.take_unresolved() {
+            let Unresolved { writer_id, transaction_no, batch } = left;
+            let batch = Batch::new(batch.commands);
+            self.unresolved.push(Unresolved { writer_id, transaction_no, batch });
         }
-        // It is not in the file. The same commands are driven again; claims are made anew.
-        let commands = Batch { commands: batch.commands, ..Batch::default() };
-        self.transact(commands, now)
     }
 
     /// What is not a command: other owners' deaths, stops, jobs without a next time.
@@ -435,8 +461,8 @@ impl Core {
         Ok(until_due.min(poll).min(look_again).min(self.liveness.next_look(steady)).min(LONGEST_SLEEP))
     }
 
-    /// The last step of a queue that closes: the writer's mark is forgotten.
-    pub(super) fn close(&mut self) {
+    /// The writer's mark is forgotten.
+    fn forget_mark(&self) {
         let Some(conn) = &self.conn else { return };
         let forgotten = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
             .map_err(Error::from)
@@ -447,26 +473,27 @@ impl Core {
         if let Err(error) = forgotten {
             tracing::debug!(%error, "the writer's mark was left; a later writer drops it");
         }
+    }
+}
+
+impl Steps for Core {
+    type Command = Box<dyn Work>;
+
+    /// Whatever happens, a step is followed by another one: no error and no panic ends the thread that is the timer.
+    fn step(&mut self) -> Duration {
+        // The pause tells of errors, and whoever listens may panic.
+        caught("the writer's step", || Ok(self.step_or_pause())).unwrap_or(LONGEST_PAUSE)
+    }
+
+    fn close(&mut self) {
+        self.forget_mark();
         self.conn = None;
     }
-}
 
-/// A batch whose transaction is open. If that ends in a panic, it has written nothing: the commands go back.
-struct Hand {
-    shared: Arc<Shared>,
-    batch: Batch,
-}
-
-impl Hand {
-    /// The transaction has ended in order.
-    fn open(mut self) -> Batch {
-        std::mem::take(&mut self.batch)
-    }
-}
-
-impl Drop for Hand {
-    fn drop(&mut self) {
-        self.shared.inbox.put_back(std::mem::take(&mut self.batch.commands));
+    fn retire(&mut self) {
+        self.conn = None;
+        self.shared.leave_unresolved(std::mem::take(&mut self.unresolved));
+        tracing::warn!(generation = self.generation.number, "a replaced writer has stopped");
     }
 }
 

@@ -85,7 +85,8 @@ impl EngineBuilder {
         self
     }
 
-    /// How many deliveries are under way at once, over all queues. Defaults to 16. Outputs beyond that wait.
+    /// How many deliveries are under way at once, over all queues. Defaults to 16. Of outputs beyond that, four
+    /// times as many wait in memory, the others in the file.
     pub fn deliveries(mut self, deliveries: u32) -> Self {
         self.deliveries = deliveries;
         self

@@ -6,7 +6,7 @@ use super::erased::Answer;
 use super::failure::{Failure, Verdict};
 use super::handover::deliver_by;
 use super::supervise::{Asked, Ended};
-use crate::core::messages::{ClaimedRun, Complete, Then};
+use crate::core::messages::{ClaimedRun, Complete, Deliver, Then};
 use crate::error::Error;
 use crate::job::Limits;
 use crate::policy::{OnInterrupt, Policies};
@@ -78,7 +78,7 @@ pub(super) fn late(claim: &ClaimedRun, rules: Rules<'_>, call: Call) -> Complete
 /// The engine shuts down and the handler was not called: nothing was done, so that every policy runs it again.
 pub(super) fn not_called(claim: &ClaimedRun, now: Timestamp) -> Complete {
     let error = "the engine shut down before the handler was called";
-    refused(claim, now, Outcome::Interrupted, ErrorClass::Shutdown, error, Then::Again(now))
+    refused(claim, now, Outcome::Interrupted, ErrorClass::NotStarted, error, Then::Again(now))
 }
 
 /// This engine has no handler for the run's kind.
@@ -134,12 +134,11 @@ fn bare(
     Complete {
         run_id: claim.run_id,
         job_id: claim.job_id,
-        owner_id: claim.owner_id,
         outcome,
         output: None,
         error: None,
         error_class: None,
-        deliver: false,
+        deliver: Deliver::No,
         deliver_by: None,
         then,
         started_at: started,
@@ -151,7 +150,9 @@ impl Ended<Answer> {
     /// What the handler had to say, if it did not succeed.
     fn text(self) -> Option<String> {
         match self {
-            Self::Answered(Answer::Returned(_)) | Self::StillRunning | Self::Dropped => None,
+            Self::Answered(Answer::Returned(_) | Answer::Unverified) | Self::StillRunning | Self::Dropped => {
+                None
+            }
             Self::Answered(Answer::Failed(failure)) => Some(failure.into_text()),
             Self::Answered(Answer::MalformedArgs(why) | Answer::UnwritableOutput(why)) => Some(why),
             Self::Panicked(message) => Some(format!("panicked: {message}")),
@@ -188,8 +189,12 @@ impl Ending<'_> {
                 let then = Then::Park(why.clone());
                 self.complete(Outcome::Failed, Some((ErrorClass::Malformed, why)), then)
             }
-            How::Answered(Answer::UnwritableOutput(why)) => {
-                self.fruitless(format!("the output cannot be written as JSON: {why}"))
+            How::Answered(Answer::UnwritableOutput(why)) => self.fruitless(why),
+            How::Answered(Answer::Unverified) => {
+                let why = "nobody can tell whether the attempt that was interrupted did its work: look, then resume \
+                           or retry the job";
+                let then = Then::Park(why.to_owned());
+                self.complete(Outcome::Interrupted, Some((ErrorClass::Unverified, why.to_owned())), then)
             }
             How::Panicked(message) => {
                 let then = self.next_attempt(None);
@@ -204,12 +209,9 @@ impl Ending<'_> {
     }
 
     fn returned(&self, output: Option<String>) -> Complete {
-        let too_long = output.as_deref().map(|text| self.rules.limits.check_payload("output", text));
-        if let Some(Err(why)) = too_long {
-            return self.fruitless(why.to_string());
-        }
-        let deliver = self.rules.delivers;
-        let by = deliver_by(self.rules.policies, self.claim.scheduled_for).filter(|_| deliver);
+        let delivers = self.rules.delivers;
+        let by = deliver_by(self.rules.policies, self.claim.scheduled_for).filter(|_| delivers);
+        let deliver = if delivers { Deliver::By(self.claim.owner_id) } else { Deliver::No };
         let complete = self.complete(Outcome::Succeeded, None, Then::Finish);
         Complete { output, deliver, deliver_by: by, ..complete }
     }
@@ -258,12 +260,9 @@ impl Ending<'_> {
 
     fn interrupted(&self, said: Option<String>) -> Complete {
         let then = match self.claim.on_interrupt {
-            OnInterrupt::Rerun => Then::Again(self.finished_at),
+            // Under `Verify` that attempt asks its handler first.
+            OnInterrupt::Rerun | OnInterrupt::Verify => Then::Again(self.finished_at),
             OnInterrupt::AssumeRan => Then::Finish,
-            OnInterrupt::Verify => Then::Park(
-                "a shutdown interrupted its run: find out whether the work was done, then resume or retry it"
-                    .to_owned(),
-            ),
         };
         let why = said.unwrap_or_else(|| "the engine shut down before the handler had returned".to_owned());
         self.complete(Outcome::Interrupted, Some((ErrorClass::Shutdown, why)), then)

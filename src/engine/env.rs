@@ -12,6 +12,10 @@ use super::writer::Writer;
 use crate::job::Limits;
 use crate::time::Timestamp;
 
+/// So many outputs are at hand for each delivery that may be under way, so that one follows another without a look
+/// into the file.
+const OUTPUTS_PER_DELIVERY: usize = 4;
+
 /// Shared by reference; nothing in it is changed but counters and tokens.
 pub(super) struct Env<W> {
     pub(super) writer: W,
@@ -21,6 +25,8 @@ pub(super) struct Env<W> {
     pub(super) key_prefix: Arc<str>,
     /// One permit for each delivery that may be under way.
     pub(super) deliveries: Arc<Semaphore>,
+    /// One permit for each output of a run that is kept in memory until it is delivered; the others wait in the file.
+    pub(super) outputs: Arc<Semaphore>,
     /// Cancelled when the time of a shutdown is over: whatever still runs is asked to stop.
     pub(super) time_is_over: CancellationToken,
     pub(super) pulse: Pulse,
@@ -35,6 +41,7 @@ impl<W: Writer> Env<W> {
             limits: writer.limits(),
             key_prefix: crate::run::key_prefix(writer.database_uuid()),
             deliveries: Arc::new(Semaphore::new(deliveries)),
+            outputs: Arc::new(Semaphore::new(deliveries.saturating_mul(OUTPUTS_PER_DELIVERY))),
             time_is_over: CancellationToken::new(),
             pulse: Pulse::default(),
             left_behind: AtomicUsize::new(0),

@@ -13,10 +13,10 @@ use tracing::{Instrument, Span};
 
 use super::context::{DeliveryContext, RunContext};
 use super::failure::{BoxError, Failure};
-use super::handler::Handler;
+use super::handler::{Handler, Verified};
 use super::receipt::{DeliveryError, Receipt};
 use crate::error::{Error, Result};
-use crate::job::JobArgs;
+use crate::job::{JobArgs, Limits};
 
 /// What a handler's task came back with.
 #[derive(Debug)]
@@ -27,8 +27,10 @@ pub(super) enum Answer {
     Failed(Failure),
     /// The arguments in the row are not what the handler takes.
     MalformedArgs(String),
-    /// What the handler returned cannot be written as JSON.
+    /// What the handler returned cannot be written as JSON, or is too long; why, as a whole sentence.
     UnwritableOutput(String),
+    /// The handler cannot tell whether an interrupted attempt did its work.
+    Unverified,
 }
 
 /// What a delivery's task came back with.
@@ -38,8 +40,8 @@ pub(super) type DeliveryResult = std::result::Result<Receipt, DeliveryError>;
 pub(super) trait ErasedHandler: Send + Sync {
     /// Whether its outputs are delivered.
     fn delivers(&self) -> bool;
-    /// Begins a run.
-    fn run(&self, cx: RunContext) -> JoinHandle<Answer>;
+    /// Begins a run, whose output is to stay within the limits.
+    fn run(&self, cx: RunContext, limits: Limits) -> JoinHandle<Answer>;
     /// Begins a delivery.
     fn deliver(&self, cx: DeliveryContext) -> JoinHandle<DeliveryResult>;
 }
@@ -90,7 +92,7 @@ impl<A: JobArgs, H: Handler<A>> ErasedHandler for AsyncHandler<A, H> {
         H::DELIVERS
     }
 
-    fn run(&self, cx: RunContext) -> JoinHandle<Answer> {
+    fn run(&self, cx: RunContext, limits: Limits) -> JoinHandle<Answer> {
         let handler = Arc::clone(&self.handler);
         let call = async move {
             let args: A = match read_args(&cx) {
@@ -98,8 +100,13 @@ impl<A: JobArgs, H: Handler<A>> ErasedHandler for AsyncHandler<A, H> {
                 Err(malformed) => return malformed,
             };
             cx.begin();
+            if cx.claim().verify
+                && let Some(answer) = verify(&*handler, &cx, &limits).await
+            {
+                return answer;
+            }
             match handler.run(args, cx).await {
-                Ok(output) => write(&output, H::DELIVERS),
+                Ok(output) => write(&output, H::DELIVERS, &limits),
                 Err(failure) => Answer::Failed(failure),
             }
         };
@@ -141,7 +148,7 @@ where
         false
     }
 
-    fn run(&self, cx: RunContext) -> JoinHandle<Answer> {
+    fn run(&self, cx: RunContext, limits: Limits) -> JoinHandle<Answer> {
         let function = Arc::clone(&self.function);
         let span = Span::current();
         tokio::task::spawn_blocking(move || {
@@ -151,8 +158,11 @@ where
                 Err(malformed) => return malformed,
             };
             cx.begin();
+            if cx.claim().verify {
+                return Answer::Unverified;
+            }
             match function(args, cx) {
-                Ok(output) => write(&output, false),
+                Ok(output) => write(&output, false, &limits),
                 Err(error) => Answer::Failed(Failure::from_box(error.into())),
             }
         })
@@ -167,13 +177,27 @@ where
     }
 }
 
+/// What the handler knows of the attempt before; `None` if its work is to be done now.
+async fn verify<A: JobArgs, H: Handler<A>>(handler: &H, cx: &RunContext, limits: &Limits) -> Option<Answer> {
+    let args: A = match read_args(cx) {
+        Ok(args) => args,
+        Err(malformed) => return Some(malformed),
+    };
+    match handler.verify(args, cx.clone()).await {
+        Ok(Verified::Done(output)) => Some(write(&output, H::DELIVERS, limits)),
+        Ok(Verified::NotDone) => None,
+        Ok(Verified::Unknown) => Some(Answer::Unverified),
+        Err(failure) => Some(Answer::Failed(failure)),
+    }
+}
+
 fn read_args<A: JobArgs>(cx: &RunContext) -> std::result::Result<A, Answer> {
     serde_json::from_str(&cx.claim().args).map_err(|why| Answer::MalformedArgs(why.to_string()))
 }
 
 /// A unit that nobody receives is stored as nothing; most handlers return one.
-fn write<O: Serialize>(output: &O, delivers: bool) -> Answer {
-    match serde_json::to_string(output) {
+fn write<O: Serialize>(output: &O, delivers: bool, limits: &Limits) -> Answer {
+    match limits.to_json("output", output) {
         Ok(text) if text == "null" && !delivers => Answer::Returned(None),
         Ok(text) => Answer::Returned(Some(text)),
         Err(why) => Answer::UnwritableOutput(why.to_string()),

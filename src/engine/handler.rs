@@ -75,6 +75,21 @@ pub trait Handler<A: JobArgs>: Send + Sync + 'static {
     /// A [`Failure`] says whether and when it is tried again; `?` on any error means: with the job's backoff.
     fn run(&self, args: A, cx: RunContext) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
 
+    /// Says whether the work of an attempt was done whose process died, or shut down, before it could say so. Under
+    /// [`OnInterrupt::Verify`](crate::OnInterrupt::Verify) the next attempt asks this first, under the same
+    /// idempotency key; a handler of payments looks into the ledger of its provider here. The default does not know.
+    ///
+    /// # Errors
+    /// As of `run`: the attempt has failed, and the next one asks again.
+    fn verify(
+        &self,
+        args: A,
+        cx: RunContext,
+    ) -> impl Future<Output = Result<Verified<Self::Output>, Failure>> + Send {
+        drop((args, cx));
+        std::future::ready(Ok(Verified::Unknown))
+    }
+
     /// Hands an output over. It is called again, with the same output under the same idempotency key, when it
     /// was not sent, or when the answer is unknown and the job's policy is to resend.
     ///
@@ -85,6 +100,17 @@ pub trait Handler<A: JobArgs>: Send + Sync + 'static {
         output: Self::Output,
         cx: DeliveryContext,
     ) -> impl Future<Output = Result<Receipt, DeliveryError>> + Send;
+}
+
+/// What a handler knows of an attempt that was interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verified<T> {
+    /// The work was done, and this came of it: it is recorded, and delivered, as if the handler had returned it.
+    Done(T),
+    /// It was not done: `run` is called now.
+    NotDone,
+    /// Nobody can tell: the job is parked until a person decides, with `resume` or `retry`.
+    Unknown,
 }
 
 impl<A, F, Fut, O, E> Handler<A> for F

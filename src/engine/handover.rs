@@ -1,5 +1,7 @@
 //! An output on its way to its receiver: from a run that has just completed, or from the file.
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::log;
 use crate::core::messages::{ClaimedDelivery, ClaimedRun};
 use crate::job::JobId;
@@ -8,7 +10,7 @@ use crate::run::{OwnerId, RunId, idempotency_key};
 use crate::time::Timestamp;
 
 /// A stored output with what its delivery needs to know.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Handover {
     pub(super) run_id: RunId,
     pub(super) job_id: JobId,
@@ -21,11 +23,18 @@ pub(super) struct Handover {
     /// No delivery begins after this.
     pub(super) deliver_by: Option<Timestamp>,
     pub(super) policies: Policies,
+    /// Its place among the outputs in memory, until it is dropped; what comes from the file has another bound.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Handover {
     /// The output of a run whose completion has just been committed.
-    pub(super) fn of_run(claim: &ClaimedRun, policies: Policies, output: String, key_prefix: &str) -> Self {
+    pub(super) fn of_run(
+        claim: &ClaimedRun,
+        policies: Policies,
+        (output, place): (String, OwnedSemaphorePermit),
+        key_prefix: &str,
+    ) -> Self {
         Self {
             run_id: claim.run_id,
             job_id: claim.job_id,
@@ -37,6 +46,7 @@ impl Handover {
             output,
             deliver_by: deliver_by(&policies, claim.scheduled_for),
             policies,
+            _place: Some(place),
         }
     }
 
@@ -58,6 +68,7 @@ impl Handover {
             output: claim.output,
             deliver_by: claim.deliver_by,
             policies,
+            _place: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::words::words;
 
 words! {
     /// Where in its life an engine is.
-    EngineState {
+    EngineState: "engine state" {
         /// It claims and runs.
         Running = "running",
         /// It claims no more and waits for what is under way.
@@ -24,7 +24,7 @@ words! {
 
 words! {
     /// What does not move although it should.
-    Stalled {
+    Stalled: "stalled part" {
         /// The thread that writes and claims: the disk hangs, or another process holds the database. After 60
         /// seconds a new one takes over.
         Writer = "writer",
@@ -53,7 +53,7 @@ pub struct EngineHealth {
     pub next_due_at: Option<Timestamp>,
     /// Commands that wait for the writer.
     pub waiting_commands: usize,
-    /// The last error of the writer, until a transaction succeeds.
+    /// The last error of the writer, until one has been committed.
     pub last_error: Option<String>,
     /// Runs whose handler is being called.
     pub open_runs: usize,

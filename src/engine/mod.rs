@@ -30,7 +30,7 @@ use std::time::Duration;
 pub use builder::EngineBuilder;
 pub use context::{DeliveryContext, RunContext};
 pub use failure::{BoxError, Failure};
-pub use handler::Handler;
+pub use handler::{Handler, Verified};
 pub use health::{EngineHealth, EngineState, Stalled};
 pub use receipt::{DeliveryError, Receipt};
 pub use shutdown::ShutdownReport;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::context::RunContext;
+use super::context::{DeliveryContext, RunContext};
 use super::decide_run::{self, Call, Decision, Rules};
 use super::env::Env;
 use super::erased::{Answer, ErasedHandler};
@@ -14,11 +14,12 @@ use super::handover::Handover;
 use super::log;
 use super::supervise::{Asked, Ended, Leash, supervise};
 use super::writer::Writer;
-use crate::core::messages::{ClaimedRun, Complete, StopReason};
+use crate::core::messages::{ClaimedRun, Complete, Deliver, StopReason};
 use crate::crash::{CrashPoint, reach};
 use crate::error::{Error, Result};
 use crate::policy::Policies;
 use crate::run::{Delivery, Outcome, RunId};
+use crate::sabotage::{Bug, on};
 
 /// How the engine came out of a run.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ pub(super) async fn work<W: Writer>(
         Ok(prepared) => prepared,
         Err(refused) => return RunEnd::refused(&env, *refused).await,
     };
-    let mut task = prepared.handler.run(prepared.cx.clone());
+    let mut task = prepared.handler.run(prepared.cx.clone(), env.limits);
     let call = prepared.wait(&env, &mut task, asks).await;
     reach(CrashPoint::Ran);
     let left_behind = matches!(call.how, Ended::StillRunning);
@@ -129,10 +130,20 @@ impl Prepared {
         decide_run::decide(self.cx.claim(), self.rules(env), call)
     }
 
-    /// Records the end of the run; its output is handed over only if the writer says so.
-    async fn record<W: Writer>(&self, env: &Env<W>, complete: Complete) -> RunEnd {
+    /// Records the end of the run; its output is handed over only if the writer says so, and if there is room for it
+    /// in memory. Otherwise it waits in the file.
+    async fn record<W: Writer>(&self, env: &Env<W>, mut complete: Complete) -> RunEnd {
         let claim = self.cx.claim();
-        let output = complete.output.clone().filter(|_| complete.deliver);
+        if on(Bug::DeliverBeforeCommit) && complete.deliver != Deliver::No {
+            self.deliver_too_early(env, &mut complete).await;
+        }
+        let mut output = None;
+        if matches!(complete.deliver, Deliver::By(_)) {
+            match Arc::clone(&env.outputs).try_acquire_owned() {
+                Ok(place) => output = complete.output.clone().map(|output| (output, place)),
+                Err(_full) => complete.deliver = Deliver::Anyone,
+            }
+        }
         let started_at = complete.started_at;
         match complete_or_give_up(env, complete).await {
             Ok((record, delivery)) => {
@@ -148,6 +159,20 @@ impl Prepared {
                 RunEnd::refused(env, instead).await
             }
         }
+    }
+
+    /// What a deliberate bug does.
+    async fn deliver_too_early<W: Writer>(&self, env: &Env<W>, complete: &mut Complete) {
+        let claim = self.cx.claim();
+        let (Some(output), Ok(place)) =
+            (complete.output.clone(), Arc::clone(&env.outputs).acquire_owned().await)
+        else {
+            return;
+        };
+        let handover = Handover::of_run(claim, self.policies.clone(), (output, place), &env.key_prefix);
+        let cx = DeliveryContext::new(Arc::new(handover), 1);
+        drop(self.handler.deliver(cx).await);
+        complete.deliver = Deliver::No;
     }
 
     /// Lets the handler go on without its run; what it returns is kept as a fact.

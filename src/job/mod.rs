@@ -1,5 +1,6 @@
 //! A job: what to run and when; a durable row.
 
+mod json;
 mod new;
 mod options;
 
@@ -124,7 +125,7 @@ pub struct Job {
 
 words! {
     /// What a person would say a job is doing; derived from its facts and a time.
-    JobState {
+    JobState: "job state" {
         /// A run of it is open.
         Running = "running",
         /// The library stopped it; `park_reason` says why.

@@ -33,13 +33,6 @@ impl Default for Limits {
 }
 
 impl Limits {
-    pub(crate) fn check_payload(&self, what: &'static str, text: &str) -> Result<()> {
-        if text.len() > self.payload {
-            return Err(Error::TooLong { what, length: text.len(), limit: self.payload });
-        }
-        Ok(())
-    }
-
     /// A word that stands in an index: not empty, not long, no control characters, so that it can be printed.
     pub(crate) fn check_word(&self, option: &'static str, word: &str) -> Result<()> {
         if word.is_empty() {

@@ -26,7 +26,7 @@ pub use self::end::{at_completion, at_edit, at_interruption, on_resume};
 pub use self::first::{backfill, first, following, repaired};
 pub use self::policy::{CatchUp, DEFAULT_AT_ONCE, DEFAULT_SPACING, DEFAULT_WINDOW, MOST_CAUGHT_UP, Overlap};
 pub use self::stagger::stagger_ms;
-pub use self::words::{MissReason, Trigger, UnknownWord};
+pub use self::words::{MissReason, Trigger};
 
 /// Up to here a run counts as on time, under every catch-up policy: a claim waits for its turn now and then.
 pub const ON_TIME: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use super::enqueue::holder;
 use super::read::require_job;
 use super::schedule::close_old_schedule;
 use crate::error::{Error, Result};
-use crate::exchange::Then;
+use crate::exchange::{Deliver, Then};
 use crate::job::{Job, JobId};
 use crate::run::{ErrorClass, Outcome, RunId};
 use crate::time::Timestamp;
@@ -122,7 +122,7 @@ pub(crate) fn release(tx: &Connection, run_id: RunId, again: bool, now: Timestam
         output: None,
         error: Some("released by hand"),
         error_class: Some(ErrorClass::Released),
-        deliver: None,
+        deliver: Deliver::No,
         deliver_by: None,
         then: &then,
         started_at: None,

@@ -6,15 +6,16 @@ use std::sync::LazyLock;
 use rusqlite::{Connection, Row, named_params};
 
 use super::claim::park;
-use super::misses;
 use super::parameters::bind;
 use super::rows::{Columns, names_in, overlap_columns};
+use super::{misses, sabotage};
 use crate::error::{Error, Result};
-use crate::exchange::Then;
+use crate::exchange::{Deliver, Then};
 use crate::job::JobId;
 use crate::plan::{self, Overlap, Position};
 use crate::policy::{MAX_INTERRUPTIONS_IN_A_ROW, OnUnknownDelivery, Policies};
-use crate::run::{Delivery, ErrorClass, Outcome, OwnerId, RequestId, RunId};
+use crate::run::{Delivery, ErrorClass, Outcome, RequestId, RunId};
+use crate::sabotage::{Bug, on};
 use crate::schedule::{Schedule, ScheduleKind};
 use crate::time::Timestamp;
 
@@ -26,8 +27,8 @@ pub(super) struct Ending<'a> {
     pub(super) output: Option<&'a str>,
     pub(super) error: Option<&'a str>,
     pub(super) error_class: Option<ErrorClass>,
-    /// The owner that delivers the output, if it is to be delivered.
-    pub(super) deliver: Option<OwnerId>,
+    /// Who delivers the output.
+    pub(super) deliver: Deliver,
     pub(super) deliver_by: Option<Timestamp>,
     pub(super) then: &'a Then,
     pub(super) started_at: Option<Timestamp>,
@@ -162,6 +163,9 @@ pub(super) fn end_run(tx: &Connection, ending: &Ending<'_>, now: Timestamp) -> R
     let Some(run) = close(tx, ending, now)? else { return Ok(None) };
     let job = load(tx, run.job_id)?;
     let delivery = complete(tx, ending, &run, job.as_ref(), now)?;
+    if on(Bug::SplitCompletion) {
+        sabotage::split(tx)?;
+    }
     let next_run_at = match job {
         Some(job) => settle_job(tx, ending, &run, job, now)?,
         None => None,
@@ -244,13 +248,17 @@ fn complete(
 ) -> Result<Delivery> {
     let late = ending.deliver_by.is_some_and(|by| by < now);
     let (delivery, why_not) = match (ending.deliver, job) {
-        (None, _) => (Delivery::NotRequested, None),
-        (Some(_), None) => (Delivery::Suppressed, Some("the job was removed while it ran")),
-        (Some(_), Some(_)) if late => (Delivery::Suppressed, Some("the time for its delivery had passed")),
-        (Some(_), Some(_)) => (Delivery::Pending, None),
+        (Deliver::No, _) => (Delivery::NotRequested, None),
+        (_, None) => (Delivery::Suppressed, Some("the job was removed while it ran")),
+        (_, Some(_)) if late => (Delivery::Suppressed, Some("the time for its delivery had passed")),
+        (_, Some(_)) => (Delivery::Pending, None),
     };
     let requested = delivery != Delivery::NotRequested;
     let pending = delivery == Delivery::Pending;
+    let owner = match ending.deliver {
+        Deliver::By(owner) => Some(owner),
+        Deliver::No | Deliver::Anyone => None,
+    };
     let on_unknown = job.map_or(OnUnknownDelivery::Hold, |job| job.on_unknown_delivery);
     let mut statement = tx.prepare_cached(COMPLETE)?;
     bind!(statement, COMPLETE, {
@@ -263,7 +271,7 @@ fn complete(
         ":delivery": delivery,
         ":delivery_queue": requested.then_some(&run.queue),
         ":on_unknown_delivery": requested.then_some(on_unknown),
-        ":delivery_owner_id": if pending { ending.deliver } else { None },
+        ":delivery_owner_id": owner.filter(|_| pending),
         ":next_delivery_at_ms": pending.then_some(now),
         ":deliver_by_ms": ending.deliver_by,
         ":delivery_settled_at_ms": (requested && !pending).then_some(now),
@@ -431,7 +439,7 @@ fn plan_next(
         Err(Error::MalformedRow { .. }) => None,
         calendar => calendar?,
     };
-    let position = Position {
+    let mut position = Position {
         schedule: &job.schedule,
         calendar: calendar.as_ref(),
         job_id: run.job_id.0,
@@ -443,6 +451,15 @@ fn plan_next(
         expires_at: job.expires_at,
     };
     let owner_died = ending.error_class == Some(ErrorClass::OwnerDied);
+    if let Some(tried) = job.scheduled_for.filter(|_| job.attempt > 1) {
+        // A run by hand has ended, and another attempt waits at an occurrence that has been run: it is as due as it
+        // was, and no miss, unless the next occurrence came meanwhile.
+        let settled = misses::settled_until(tx, run.job_id, tried)?;
+        match plan::following(&position, settled).filter(|next| next.run_at <= now && !owner_died) {
+            Some(next) => position.scheduled_for = Some(next.scheduled_for),
+            None => return Ok(()),
+        }
+    }
     // What came due after the owner had died was missed for want of an engine: the claim catches it up.
     let plan =
         if owner_died { plan::at_interruption(&position, now) } else { plan::at_completion(&position, now) };
@@ -460,6 +477,9 @@ fn plan_next(
 /// Counts failures and interruptions in a row. What a person asked for counts for neither.
 fn count(ending: &Ending<'_>, run: &EndedRun, job: &mut EndingJob, again: bool) {
     if ending.outcome == Outcome::Interrupted && ending.error_class == Some(ErrorClass::OwnerDied) {
+        if on(Bug::UncountedRecovery) {
+            return;
+        }
         job.interruptions_in_a_row = job.interruptions_in_a_row.saturating_add(1);
         return;
     }

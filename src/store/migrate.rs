@@ -14,6 +14,7 @@ use super::open::{APPLICATION_ID, application_id, look};
 use super::options::OpenOptions;
 use super::settings::{self, Sync};
 use crate::error::{Error, Result};
+use crate::sabotage::{Bug, on};
 
 #[allow(unreachable_pub, reason = "refinery's macro makes public items")]
 mod embed {
@@ -62,7 +63,7 @@ fn switch_to_wal(conn: &Connection, options: &OpenOptions) -> Result<()> {
     conn.busy_handler(None)?;
     let mut tries = 0;
     let switched = loop {
-        match conn.pragma_update(None, "journal_mode", "wal").map_err(Error::from) {
+        match set_wal(conn) {
             Err(Error::Busy { .. }) if tries < busy::tries(options.busy_timeout) => {}
             other => break other,
         }
@@ -72,6 +73,15 @@ fn switch_to_wal(conn: &Connection, options: &OpenOptions) -> Result<()> {
     busy::set_handler(conn, options.busy_timeout)?;
     switched?;
     settings::in_wal(conn)
+}
+
+/// Runs the pragma to its end. It answers with a row before it commits, and whoever reads no further than the row
+/// does not hear that the commit failed.
+fn set_wal(conn: &Connection) -> Result<()> {
+    let mut statement = conn.prepare("PRAGMA journal_mode = wal")?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 /// Applies what is missing, all in one transaction: a crash leaves the file as it was, and of two processes
@@ -116,7 +126,13 @@ impl Transaction for Driver<'_> {
     type Error = rusqlite::Error;
 
     fn execute<'a, T: Iterator<Item = &'a str>>(&mut self, mut queries: T) -> rusqlite::Result<usize> {
-        queries.try_fold(0, |count, query| self.conn.execute_batch(query).map(|()| count + 1))
+        queries.try_fold(0, |count, query| {
+            self.conn.execute_batch(query)?;
+            if on(Bug::UngroupedMigration) {
+                self.conn.execute_batch("COMMIT; BEGIN IMMEDIATE")?;
+            }
+            Ok(count + 1)
+        })
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) mod replace_all;
 pub(crate) mod replan;
 pub(crate) mod rows;
 pub(crate) mod run_now;
+pub(crate) mod sabotage;
 pub(crate) mod savepoint;
 pub(crate) mod schedule;
 pub(crate) mod set_back;

@@ -6,7 +6,7 @@ use super::insert::calendar_of;
 use super::misses;
 use super::read::require_job;
 use crate::error::{Error, Result};
-use crate::job::JobId;
+use crate::job::{Job, JobId};
 use crate::plan;
 use crate::time::Timestamp;
 
@@ -65,6 +65,12 @@ pub(crate) fn resume(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
         (None, None) => return Ok(()),
     };
     tx.prepare_cached(RESUME)?.execute(named_params! { ":id": id, ":now_ms": now })?;
+    pass_over(tx, &job, since, now)
+}
+
+/// Puts on record what came while a job was held back, since `since`, and goes on with what comes next.
+pub(super) fn pass_over(tx: &Connection, job: &Job, since: Timestamp, now: Timestamp) -> Result<()> {
+    let id = job.id;
     if job.finished_at.is_some() || !job.schedule.is_recurring() {
         // A one-shot is as due as it was; what has ended stays ended.
         return Ok(());

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::ending::{Ending, end_run};
 use super::rows::Columns;
 use crate::error::Result;
-use crate::exchange::Then;
+use crate::exchange::{Deliver, Then};
 use crate::policy::{OnInterrupt, OnUnknownDelivery, Policies};
 use crate::run::{Delivery, ErrorClass, Outcome, OwnerId, RunId};
 use crate::time::Timestamp;
@@ -100,7 +100,7 @@ pub(crate) fn interrupted(
             output: None,
             error: Some(error),
             error_class: Some(class),
-            deliver: None,
+            deliver: Deliver::No,
             deliver_by: None,
             then,
             started_at: None,
@@ -118,11 +118,10 @@ fn then(row: &Row<'_>, cause: Cause, now: Timestamp) -> Result<Then> {
     let policy: Option<OnInterrupt> = c.read("on_interrupt")?;
     Ok(match (cause, policy) {
         _ if cancelled.is_some() => Then::Finish,
-        (Cause::NeverStarted, Some(_)) | (_, Some(OnInterrupt::Rerun)) => Then::Again(now),
-        (_, Some(OnInterrupt::Verify)) => Then::Park(
-            "its process died while it ran, and nobody can tell whether its work was done: look, then resume or retry it"
-                .to_owned(),
-        ),
+        // Under `Verify` that attempt asks its handler first.
+        (Cause::NeverStarted, Some(_)) | (_, Some(OnInterrupt::Rerun | OnInterrupt::Verify)) => {
+            Then::Again(now)
+        }
         (_, Some(OnInterrupt::AssumeRan) | None) => Then::Finish,
     })
 }

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::insert::{bump_revision, calendar_of, describe, insert_job, set_schedule};
 use super::misses;
+use super::pause::pass_over;
 use super::rows::{job, job_columns, overlap_columns};
 use crate::error::{Error, Result};
 use crate::job::{Job, JobSpec, Scheduled};
@@ -48,6 +49,9 @@ pub(crate) fn schedule(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Resul
     if !same_schedule {
         close_old_schedule(tx, &stored, now)?;
         set_schedule(tx, stored.id, spec, now)?;
+    } else if spec.enabled && !stored.enabled {
+        // Like a pause: it piles up no backlog.
+        pass_over(tx, &stored, stored.scheduled_for.unwrap_or(now), now)?;
     }
     Ok(Scheduled::Changed(stored.id))
 }

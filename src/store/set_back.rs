@@ -5,10 +5,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::insert::calendar_of;
+use super::misses;
 use super::rows::{Columns, job, job_columns};
 use crate::error::Result;
 use crate::job::{Job, JobId};
-use crate::plan::{self, Miss};
+use crate::plan::{self, Miss, Next, Position};
 use crate::time::{Timestamp, millis_of};
 
 /// Runs that were claimed later than this after now tell that the clock was set back, in milliseconds.
@@ -28,7 +29,6 @@ FROM mainspring_jobs INDEXED BY mainspring_jobs_name
 WHERE name IS NOT NULL
     AND schedule_kind <> 'at'
     AND finished_at_ms IS NULL
-    AND attempt = 1
     AND scheduled_for_ms > :now_ms"
 );
 
@@ -45,6 +45,11 @@ const DROP_MISS: &str = "DELETE FROM mainspring_misses WHERE id = :id";
 const SHORTEN_MISS: &str = "
 UPDATE mainspring_misses
 SET to_ms = :to_ms, occurrences = :occurrences, exact = :exact
+WHERE id = :id";
+
+const COUNT_FROM: &str = "
+UPDATE mainspring_jobs
+SET schedule_activated_at_ms = min(schedule_activated_at_ms, :now_ms)
 WHERE id = :id";
 
 const HAS_RUN: &str = "
@@ -166,6 +171,11 @@ fn plan_anew(tx: &Connection, job: &Job, now: Timestamp) -> Result<bool> {
             Some(_) => {}
         }
     }
+    if job.attempt > 1 {
+        // Its occurrence is tried again first; the claim plans what comes then.
+        tx.prepare_cached(COUNT_FROM)?.execute(named_params! { ":id": job.id, ":now_ms": now })?;
+        return Ok(false);
+    }
     let Some(next) = plan::on_clock_set_back(&position, now, has_run) else { return Ok(false) };
     if Some(next.scheduled_for) == job.scheduled_for {
         return Ok(false);
@@ -177,6 +187,23 @@ fn plan_anew(tx: &Connection, job: &Job, now: Timestamp) -> Result<bool> {
         ":now_ms": now,
     })?;
     Ok(true)
+}
+
+/// The occurrence to go on with after another attempt at one that lies ahead of the clock: the first one from now that
+/// has no run.
+pub(crate) fn next_after(
+    tx: &Connection,
+    job: JobId,
+    position: &Position<'_>,
+    now: Timestamp,
+) -> Result<Option<Next>> {
+    let Some(ahead) = position.scheduled_for else { return Ok(None) };
+    let following = plan::following(position, misses::settled_until(tx, job, ahead)?);
+    let Some(last) = following.map(|next| next.scheduled_for) else {
+        return Ok(None);
+    };
+    let position = Position { scheduled_for: Some(last), ..*position };
+    Ok(plan::on_clock_set_back(&position, now, |at| at == ahead || has_run(tx, job, at).unwrap_or(true)))
 }
 
 fn has_run(tx: &Connection, job: JobId, at: Timestamp) -> Result<bool> {

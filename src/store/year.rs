@@ -181,12 +181,11 @@ impl World {
             let fact = Complete {
                 run_id: run.run_id,
                 job_id: run.job_id,
-                owner_id: run.owner_id,
                 outcome,
                 output: None,
                 error: (outcome == Outcome::Failed).then(|| "failed on purpose".to_owned()),
                 error_class: (outcome == Outcome::Failed).then_some(ErrorClass::Retryable),
-                deliver: false,
+                deliver: crate::exchange::Deliver::No,
                 deliver_by: None,
                 then,
                 started_at: run.claimed_at,

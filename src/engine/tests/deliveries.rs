@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::fake::{Args, BEGIN, Bench, Fact, claim, claim_under, delivery, erased, plan};
-use crate::core::messages::{ClaimedDelivery, DeliveryAnswer};
+use crate::core::messages::{ClaimedDelivery, Deliver, DeliveryAnswer};
 use crate::engine::{DeliveryContext, DeliveryError, Failure, Handler, Receipt, RunContext};
 use crate::error::Error;
 use crate::run::RunId;
@@ -40,7 +40,7 @@ async fn a_delivery_is_begun_on_record_after_the_completion_and_then_settled() {
     // D9.1, D9.4
     let mut bench = Bench::of(Sink(receipt)).await;
     bench.run(claim(1));
-    assert!(bench.completed().await.deliver);
+    assert!(matches!(bench.completed().await.deliver, Deliver::By(_)));
     assert!(matches!(bench.fact().await, Fact::Begun(RunId(1))));
     let receipt = Some("0f3c2a1b-7-1700000000000 1 hello".to_owned());
     assert_eq!(bench.settled().await.answer, DeliveryAnswer::Delivered { receipt });
@@ -185,4 +185,24 @@ async fn no_more_deliveries_are_under_way_than_allowed() {
         }
     }
     assert_eq!(*seen.lock().unwrap(), 2);
+}
+
+/// Outputs of a receiver that did not answer piled up in memory without a bound.
+#[tokio::test(start_paused = true)]
+async fn outputs_beyond_four_for_each_delivery_wait_in_the_file_and_not_in_memory() {
+    let silent = |_, _| std::future::pending();
+    let mut plan = plan(erased(Sink(silent)));
+    plan.deliveries = 2;
+    let mut bench = Bench::with(plan).await;
+    let mut whose = Vec::new();
+    for run in 1..=11 {
+        bench.run(claim(run));
+        while whose.len() < run as usize {
+            if let Fact::Completed(complete) = bench.fact().await {
+                whose.push(complete.deliver);
+            }
+        }
+    }
+    assert!(whose[..8].iter().all(|deliver| *deliver == Deliver::By(claim(1).owner_id)), "{whose:?}");
+    assert_eq!(whose[8..], [Deliver::Anyone; 3]);
 }

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::core::CoreHealth;
 use crate::core::messages::{
-    BeginDelivery, ClaimedDelivery, ClaimedRun, Complete, Completed, EngineEvent, EngineSpec, QueueSpec,
-    SettleDelivery,
+    BeginDelivery, ClaimedDelivery, ClaimedRun, Complete, Completed, Deliver, EngineEvent, EngineSpec,
+    QueueSpec, SettleDelivery,
 };
 use crate::engine::erased::{AsyncHandler, BlockingHandler, ErasedHandler, Handlers};
 use crate::engine::handler::Handler;
@@ -149,7 +149,10 @@ impl Writer for Fake {
             self.tell(Fact::Late(complete));
             return Err(Error::ClaimLost(run));
         }
-        let delivery = if complete.deliver { Delivery::Pending } else { Delivery::NotRequested };
+        let delivery = match complete.deliver {
+            Deliver::No => Delivery::NotRequested,
+            Deliver::By(_) | Deliver::Anyone => Delivery::Pending,
+        };
         self.tell(Fact::Completed(complete));
         Ok(Completed { delivery, next_run_at: None })
     }
@@ -355,6 +358,7 @@ pub(in crate::engine) fn claim(run: i64) -> ClaimedRun {
         args: r#"{"word":"hello"}"#.to_owned(),
         policies: "{}".to_owned(),
         on_interrupt: OnInterrupt::Rerun,
+        verify: false,
         scheduled_for: BEGIN,
         attempt: 1,
         failed_attempts: 0,

@@ -55,7 +55,7 @@ async fn a_shutdown_interrupts_what_does_not_end_in_time_by_policy() {
     let table: [(OnInterrupt, Expected); 3] = [
         (OnInterrupt::Rerun, |then| matches!(then, Then::Again(_))),
         (OnInterrupt::AssumeRan, |then| *then == Then::Finish),
-        (OnInterrupt::Verify, |then| matches!(then, Then::Park(_))),
+        (OnInterrupt::Verify, |then| matches!(then, Then::Again(_))),
     ];
     for (on_interrupt, expected) in table {
         let mut bench = Bench::of(until_asked).await;

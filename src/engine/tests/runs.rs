@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fake::{Args, BEGIN, Bench, Fact, claim, claim_under};
-use crate::core::messages::{ClaimedRun, Then};
+use crate::core::messages::{ClaimedRun, Deliver, Then};
 use crate::engine::{Failure, RunContext};
 use crate::error::Error;
 use crate::run::{ErrorClass, Outcome, RequestId, RunId};
@@ -19,7 +19,7 @@ async fn what_a_plain_function_returns_is_recorded_as_json_and_not_delivered() {
     let complete = bench.completed().await;
     assert_eq!((complete.outcome, complete.then), (Outcome::Succeeded, Then::Finish));
     assert_eq!(complete.output.as_deref(), Some(r#""hello""#));
-    assert!(!complete.deliver && complete.error.is_none());
+    assert!(complete.deliver == Deliver::No && complete.error.is_none());
 }
 
 #[tokio::test(start_paused = true)]

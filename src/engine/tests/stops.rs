@@ -4,7 +4,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use super::fake::{Args, BEGIN, Bench, Fact, claim, claim_under};
-use crate::core::messages::{ClaimedRun, EngineEvent, StopReason, Then};
+use crate::core::messages::{ClaimedRun, Deliver, EngineEvent, StopReason, Then};
 use crate::engine::{Failure, RunContext};
 use crate::plan::Trigger;
 use crate::run::{ErrorClass, Outcome, RunId};
@@ -79,7 +79,7 @@ async fn a_success_within_the_grace_is_a_late_result() {
     let mut bench = Bench::of(finishes_late).await;
     bench.run(claim_under(1, |policies| policies.timeout_ms = seconds(5)));
     let complete = bench.completed().await;
-    assert_eq!((complete.outcome, complete.output, complete.deliver), (Outcome::TimedOut, None, false));
+    assert_eq!((complete.outcome, complete.output, complete.deliver), (Outcome::TimedOut, None, Deliver::No));
     let Fact::Late(late) = bench.fact().await else { panic!() };
     assert_eq!((late.outcome, late.output.as_deref()), (Outcome::Succeeded, Some(r#""late""#)));
 }

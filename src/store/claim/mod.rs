@@ -12,9 +12,9 @@ use std::time::Duration;
 use rusqlite::{Connection, named_params};
 
 use self::due::DueJob;
-use super::misses;
 use super::parameters::bind;
 use super::savepoint::Savepoint;
+use super::{misses, set_back};
 use crate::error::{Error, Result, caught};
 use crate::exchange::ClaimedRun;
 use crate::job::JobId;
@@ -286,7 +286,9 @@ fn claim_job(
     };
     let counted = decision.attempt == 1;
     mark_running(tx, job, run_id, &Marked::own(&decision, job, counted, now), now)?;
-    claims.runs.push(claimed(job, run_id, &opening, request.owner, decision.next.map(|n| n.run_at), now));
+    let verify = was_interrupted(tx, job, &opening)?;
+    let next = decision.next.map(|next| next.run_at);
+    claims.runs.push(claimed(job, run_id, &opening, request.owner, next, verify, now));
     Ok(())
 }
 
@@ -305,9 +307,14 @@ fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decisi
     let Some(scheduled_for) = job.scheduled_for else { return Ok(None) };
     let calendar = super::insert::calendar_of(tx, &job.schedule)?;
     let position = job.position(calendar.as_ref());
-    let settled =
-        if job.attempt > 1 { misses::settled_until(tx, job.id, scheduled_for)? } else { scheduled_for };
-    let following = plan::following(&position, settled);
+    let following = if job.attempt == 1 {
+        plan::following(&position, scheduled_for)
+    } else if scheduled_for > now {
+        // The clock was set back while the first attempt ran, or since: what comes again has its turn again.
+        set_back::next_after(tx, job.id, &position, now)?
+    } else {
+        plan::following(&position, misses::settled_until(tx, job.id, scheduled_for)?)
+    };
     if job.attempt > 1 && job.expires_at.is_some_and(|expiry| expiry <= now) {
         // Another attempt is a start, too. The occurrence has been run, so that it is no miss.
         return Ok(Some(Decision {
@@ -396,6 +403,45 @@ fn open_run(
     Ok((inserted == 1).then(|| RunId(tx.last_insert_rowid())))
 }
 
+const OCCURRENCE_INTERRUPTED: &str = "
+SELECT EXISTS (
+    SELECT 1
+    FROM mainspring_runs r INDEXED BY mainspring_runs_occurrence
+    WHERE job_id = :job_id AND scheduled_for_ms = :scheduled_for_ms AND attempt = :attempt AND request_id IS NULL
+        AND (SELECT error_class FROM mainspring_completions WHERE run_id = r.id AND outcome = 'interrupted')
+            IN ('owner_died', 'shutdown'))";
+
+const REQUEST_INTERRUPTED: &str = "
+SELECT EXISTS (
+    SELECT 1
+    FROM mainspring_runs r INDEXED BY mainspring_runs_request
+    WHERE job_id = :job_id AND request_id = :request_id AND request_id IS NOT NULL AND attempt = :attempt
+        AND (SELECT error_class FROM mainspring_completions WHERE run_id = r.id AND outcome = 'interrupted')
+            IN ('owner_died', 'shutdown'))";
+
+/// Whether the attempt before may have done its work, and the handler is to be asked.
+fn was_interrupted(tx: &Connection, job: &DueJob, opening: &Opening) -> Result<bool> {
+    if job.on_interrupt != OnInterrupt::Verify || opening.attempt == 1 {
+        return Ok(false);
+    }
+    let attempt = opening.attempt - 1;
+    let interrupted = match opening.request_id {
+        None => tx.prepare_cached(OCCURRENCE_INTERRUPTED)?.query_row(
+            named_params! {
+                ":job_id": job.id,
+                ":scheduled_for_ms": opening.scheduled_for,
+                ":attempt": attempt,
+            },
+            |row| row.get(0),
+        )?,
+        Some(request_id) => tx.prepare_cached(REQUEST_INTERRUPTED)?.query_row(
+            named_params! { ":job_id": job.id, ":request_id": request_id, ":attempt": attempt },
+            |row| row.get(0),
+        )?,
+    };
+    Ok(interrupted)
+}
+
 /// What a claim writes into the job's row.
 struct Marked {
     next: Option<Next>,
@@ -453,6 +499,7 @@ fn claimed(
     opening: &Opening,
     owner_id: OwnerId,
     next_run_at: Option<Timestamp>,
+    verify: bool,
     now: Timestamp,
 ) -> ClaimedRun {
     ClaimedRun {
@@ -465,6 +512,7 @@ fn claimed(
         args: job.args.clone(),
         policies: job.policies.clone(),
         on_interrupt: job.on_interrupt,
+        verify,
         scheduled_for: opening.scheduled_for,
         attempt: opening.attempt,
         failed_attempts: opening.failed_attempts,

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::due::DueJob;
-use super::{ClaimRequest, Claims, Marked, Opening, claimed, mark_running, open_run};
+use super::{ClaimRequest, Claims, Marked, Opening, claimed, mark_running, open_run, was_interrupted};
 use crate::error::Result;
 use crate::job::JobId;
 use crate::plan::{Next, Trigger};
@@ -85,7 +85,8 @@ pub(super) fn claim_request(
         from_request: true,
     };
     mark_running(tx, job, run_id, &marked, now)?;
-    claims.runs.push(claimed(job, run_id, &opening, request.owner, next_run_at, now));
+    let verify = was_interrupted(tx, job, &opening)?;
+    claims.runs.push(claimed(job, run_id, &opening, request.owner, next_run_at, verify, now));
     Ok(())
 }
 

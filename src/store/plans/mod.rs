@@ -321,12 +321,11 @@ fn day(conn: &Connection) {
         let fact = Complete {
             run_id: run.run_id,
             job_id: run.job_id,
-            owner_id: run.owner_id,
             outcome: Outcome::Succeeded,
             output: None,
             error: None,
             error_class: None,
-            deliver: false,
+            deliver: crate::exchange::Deliver::No,
             deliver_by: None,
             then: Then::Finish,
             started_at: NOW,
