@@ -7,7 +7,8 @@ use mainspring::{Durability, JobArgs, OpenOptions, Queue};
 use serde::{Deserialize, Serialize};
 
 use crate::floor::Floor;
-use crate::measure::{Unit, Workload, contestant, per_second};
+use crate::measure::{Round, Unit, Workload, contestant, per_second};
+use crate::peers;
 
 /// Arguments of no weight.
 #[derive(Serialize, Deserialize)]
@@ -17,96 +18,97 @@ impl JobArgs for Nothing {
 }
 
 const TASKS: usize = 64;
+/// What a bulk is: jobs in one transaction.
+const BULK: usize = 10_000;
 
 pub(crate) fn workloads() -> Vec<Workload> {
+    let goal = "0.8 x the floor, ahead of every peer";
     vec![
         one_by_one("enqueue_blocking_balanced", Durability::Balanced, 4_000),
         one_by_one("enqueue_blocking_relaxed", Durability::Relaxed, 20_000),
-        Workload {
-            name: "enqueue_64_tasks_balanced",
-            unit: Unit::PerSecond,
-            goal: "0.8 x the floor",
-            operations: 128_000,
-            contestants: vec![
-                contestant("floor", |folder, jobs| by_floor(folder, Durability::Balanced, jobs, TASKS)),
-                contestant("mainspring", from_tasks),
-            ],
-        },
-        Workload {
-            name: "enqueue_bulk_10000",
-            unit: Unit::PerSecond,
-            goal: "0.8 x the floor",
-            operations: 50_000,
-            contestants: vec![
-                contestant("floor", |folder, jobs| by_floor(folder, Durability::Balanced, jobs, 10_000)),
-                contestant("mainspring", in_bulk),
-            ],
-        },
         async_one_by_one("enqueue_async_balanced", Durability::Balanced, 4_000),
         async_one_by_one("enqueue_async_relaxed", Durability::Relaxed, 10_000),
+        Workload::new("enqueue_64_tasks_balanced", Unit::PerSecond, goal, 128_000, {
+            let mut all = vec![
+                contestant("floor", |round| by_floor(round, Durability::Balanced, TASKS)),
+                contestant("mainspring", from_tasks),
+            ];
+            all.extend(peers::of("enqueue_tasks", 1, 64));
+            all
+        }),
+        Workload::new("enqueue_bulk", Unit::PerSecond, goal, 50_000, {
+            let mut all = vec![
+                contestant("floor", |round| by_floor(round, Durability::Balanced, BULK)),
+                contestant("mainspring", in_bulk),
+            ];
+            all.extend(peers::of("enqueue_bulk", 1, 5));
+            all
+        }),
     ]
 }
 
 fn one_by_one(name: &'static str, durability: Durability, operations: usize) -> Workload {
-    Workload {
-        name,
-        unit: Unit::PerSecond,
-        goal: "0.8 x the floor",
-        operations,
-        contestants: vec![
-            contestant("floor", move |folder, jobs| by_floor(folder, durability, jobs, 1)),
-            contestant("mainspring", move |folder, jobs| {
-                let queue = Queue::open_blocking(&options(folder, durability)).unwrap().blocking();
-                queue.enqueue(Nothing).unwrap();
-                let begin = Instant::now();
-                for _ in 0..jobs {
-                    queue.enqueue(Nothing).unwrap();
-                }
-                per_second(jobs, begin.elapsed())
-            }),
-        ],
-    }
+    let ours = move |round: &Round<'_>| {
+        let queue = Queue::open_blocking(&options(round.folder, durability)).unwrap().blocking();
+        queue.enqueue(Nothing).unwrap();
+        let begin = Instant::now();
+        for _ in 0..round.operations {
+            queue.enqueue(Nothing).unwrap();
+        }
+        per_second(round.operations, begin.elapsed())
+    };
+    let mut all = vec![
+        contestant("floor", move |round| by_floor(round, durability, 1)),
+        contestant("mainspring", ours),
+    ];
+    all.extend(peers::at(
+        "enqueue_one",
+        durability,
+        1,
+        if durability == Durability::Relaxed { 10 } else { 4 },
+    ));
+    Workload::new(name, Unit::PerSecond, "0.8 x the floor, ahead of every peer", operations, all)
 }
 
 fn async_one_by_one(name: &'static str, durability: Durability, operations: usize) -> Workload {
-    Workload {
+    let ours = move |round: &Round<'_>| {
+        runtime().block_on(async {
+            let queue = Queue::open_with(options(round.folder, durability)).await.unwrap();
+            queue.enqueue(Nothing).await.unwrap();
+            let begin = Instant::now();
+            for _ in 0..round.operations {
+                queue.enqueue(Nothing).await.unwrap();
+            }
+            begin.elapsed().as_secs_f64() * 1e6 / round.operations as f64
+        })
+    };
+    let floor = contestant("floor", move |round| 1e6 / by_floor(round, durability, 1));
+    Workload::new(
         name,
-        unit: Unit::Micros,
-        goal: "the floor + 60 us",
+        Unit::Micros,
+        "the floor + 60 us",
         operations,
-        contestants: vec![
-            contestant("floor", move |folder, jobs| 1e6 / by_floor(folder, durability, jobs, 1)),
-            contestant("mainspring", move |folder, jobs| {
-                runtime().block_on(async {
-                    let queue = Queue::open_with(options(folder, durability)).await.unwrap();
-                    queue.enqueue(Nothing).await.unwrap();
-                    let begin = Instant::now();
-                    for _ in 0..jobs {
-                        queue.enqueue(Nothing).await.unwrap();
-                    }
-                    begin.elapsed().as_secs_f64() * 1e6 / jobs as f64
-                })
-            }),
-        ],
-    }
+        vec![floor, contestant("mainspring", ours)],
+    )
 }
 
-fn by_floor(folder: &Path, durability: Durability, jobs: usize, batch: usize) -> f64 {
-    let floor = Floor::open(&folder.join("queue.db"), durability);
+fn by_floor(round: &Round<'_>, durability: Durability, batch: usize) -> f64 {
+    let floor = Floor::open(&round.folder.join("queue.db"), durability);
     floor.enqueue(1);
     let begin = Instant::now();
-    let mut left = jobs;
+    let mut left = round.operations;
     while left > 0 {
         let batch = batch.min(left);
         floor.enqueue(batch);
         left -= batch;
     }
-    per_second(jobs, begin.elapsed())
+    per_second(round.operations, begin.elapsed())
 }
 
-fn from_tasks(folder: &Path, jobs: usize) -> f64 {
+fn from_tasks(round: &Round<'_>) -> f64 {
+    let jobs = round.operations;
     runtime().block_on(async {
-        let queue = Queue::open_with(options(folder, Durability::Balanced)).await.unwrap();
+        let queue = Queue::open_with(options(round.folder, Durability::Balanced)).await.unwrap();
         queue.enqueue(Nothing).await.unwrap();
         let begin = Instant::now();
         let tasks: Vec<_> = (0..TASKS)
@@ -126,17 +128,17 @@ fn from_tasks(folder: &Path, jobs: usize) -> f64 {
     })
 }
 
-fn in_bulk(folder: &Path, jobs: usize) -> f64 {
-    let queue = Queue::open_blocking(&options(folder, Durability::Balanced)).unwrap().blocking();
+fn in_bulk(round: &Round<'_>) -> f64 {
+    let queue = Queue::open_blocking(&options(round.folder, Durability::Balanced)).unwrap().blocking();
     queue.enqueue(Nothing).unwrap();
     let begin = Instant::now();
-    let mut left = jobs;
+    let mut left = round.operations;
     while left > 0 {
-        let batch = left.min(10_000);
+        let batch = left.min(BULK);
         queue.enqueue_many((0..batch).map(|_| Nothing)).unwrap();
         left -= batch;
     }
-    per_second(jobs, begin.elapsed())
+    per_second(round.operations, begin.elapsed())
 }
 
 pub(crate) fn options(folder: &Path, durability: Durability) -> OpenOptions {

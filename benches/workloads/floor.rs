@@ -44,6 +44,22 @@ const COMPLETE: &str = "
 INSERT INTO mainspring_completions (run_id, outcome, finished_at_ms)
 VALUES (:run_id, 'succeeded', :now_ms)";
 
+const COMPLETE_WITH_OUTPUT: &str = "
+INSERT INTO mainspring_completions (
+    run_id, outcome, finished_at_ms, output, delivery, delivery_queue, on_unknown_delivery, delivery_owner_id,
+    next_delivery_at_ms)
+VALUES (:run_id, 'succeeded', :now_ms, '1', 'pending', 'default', 'resend', 1, :now_ms)";
+
+const BEGIN_DELIVERY: &str = "
+UPDATE mainspring_completions
+SET delivery = 'started', delivery_attempts = 1, delivery_started_at_ms = :now_ms
+WHERE run_id = :run_id AND delivery = 'pending'";
+
+const SETTLE_DELIVERY: &str = "
+UPDATE mainspring_completions
+SET delivery = 'delivered', delivery_owner_id = NULL, next_delivery_at_ms = NULL, delivery_settled_at_ms = :now_ms
+WHERE run_id = :run_id AND delivery = 'started'";
+
 const FINISH: &str = "
 UPDATE mainspring_jobs
 SET open_runs = 0, running_at_ms = NULL, running_run_id = NULL, last_outcome = 'succeeded', finished_at_ms = :now_ms
@@ -67,6 +83,9 @@ pub(crate) struct Floor {
     conn: Connection,
     /// The open runs and their jobs.
     running: Vec<(i64, i64)>,
+    /// Runs whose outputs are to be delivered, and those whose deliveries have begun.
+    pending: Vec<i64>,
+    started: Vec<i64>,
 }
 
 impl Floor {
@@ -82,7 +101,7 @@ impl Floor {
         conn.pragma_update(None, "synchronous", synchronous).unwrap();
         conn.pragma_update(None, "journal_size_limit", 64 << 20).unwrap();
         conn.set_prepared_statement_cache_capacity(32);
-        Self { conn, running: Vec::new() }
+        Self { conn, running: Vec::new(), pending: Vec::new(), started: Vec::new() }
     }
 
     /// Writes so many jobs in one transaction.
@@ -111,6 +130,38 @@ impl Floor {
             claim(tx, workers)
         });
         self.running.len()
+    }
+
+    /// A turn with deliveries: in one transaction it ends what runs, begins the deliveries of what ended in the last
+    /// turn, settles those begun then, and claims. How many runs or deliveries it has in hand.
+    pub(crate) fn turn_with_deliveries(&mut self, workers: usize) -> usize {
+        let ending = std::mem::take(&mut self.running);
+        let beginning = std::mem::take(&mut self.pending);
+        let settling = std::mem::replace(&mut self.started, beginning.clone());
+        self.pending = ending.iter().map(|(run, _)| *run).collect();
+        self.running = self.write(|tx| {
+            for (run, job) in ending {
+                let run_only = named_params! { ":run_id": run, ":now_ms": NOW };
+                tx.prepare_cached(END_RUN).unwrap().execute(run_only).unwrap();
+                tx.prepare_cached(COMPLETE_WITH_OUTPUT).unwrap().execute(run_only).unwrap();
+                tx.prepare_cached(FINISH)
+                    .unwrap()
+                    .execute(named_params! { ":job_id": job, ":now_ms": NOW })
+                    .unwrap();
+            }
+            for (sql, runs) in [(BEGIN_DELIVERY, beginning), (SETTLE_DELIVERY, settling)] {
+                for run in runs {
+                    let changed = tx
+                        .prepare_cached(sql)
+                        .unwrap()
+                        .execute(named_params! { ":run_id": run, ":now_ms": NOW })
+                        .unwrap();
+                    assert_eq!(changed, 1);
+                }
+            }
+            claim(tx, workers)
+        });
+        self.running.len() + self.pending.len() + self.started.len()
     }
 
     /// Settles open runs as interrupted, so many in one transaction; how many there were.
@@ -170,9 +221,57 @@ fn claim(tx: &Transaction<'_>, slots: usize) -> Vec<(i64, i64)> {
     ready.into_iter().map(open).collect()
 }
 
-/// Puts jobs into a file that is already made, as fast as it goes.
+/// Puts jobs that are due into a file, and makes the file if there is none, as fast as it goes.
 pub(crate) fn fill(path: &Path, jobs: usize) {
     Floor::open(path, Durability::Relaxed).enqueue(jobs);
+}
+
+/// Jobs that lie in a file without being the engine's next work.
+pub(crate) struct Lying {
+    pub(crate) jobs: usize,
+    pub(crate) queue: &'static str,
+    pub(crate) priority: i32,
+    /// Due a day from now, or due already.
+    pub(crate) future: bool,
+}
+
+/// Puts them in.
+pub(crate) fn lay(path: &Path, lying: &Lying) {
+    const LAY: &str = "
+        INSERT INTO mainspring_jobs (
+            kind, queue, priority, args, at_ms, on_interrupt, on_unknown_delivery, policies, enabled,
+            schedule_activated_at_ms, next_run_at_ms, scheduled_for_ms, ready, created_at_ms, updated_at_ms)
+        VALUES ('nothing', :queue, :priority, 'null', :at_ms, 'rerun', 'resend', '{}', 1, 1, :at_ms, :at_ms, :ready, 1, 1)";
+    let floor = Floor::open(path, Durability::Relaxed);
+    let day = 86_400_000;
+    let now = chrono::Utc::now().timestamp_millis();
+    floor.write(|tx| {
+        let mut insert = tx.prepare_cached(LAY).unwrap();
+        for n in 0..lying.jobs {
+            let at_ms = if lying.future { now + day + n as i64 } else { NOW };
+            insert
+                .execute(named_params! {
+                    ":queue": lying.queue,
+                    ":priority": lying.priority,
+                    ":at_ms": at_ms,
+                    ":ready": !lying.future,
+                })
+                .unwrap();
+        }
+    });
+}
+
+/// Puts finished jobs into a file, with their runs and completions.
+pub(crate) fn fill_with_history(path: &Path, jobs: usize) {
+    let mut floor = Floor::open(path, Durability::Relaxed);
+    let mut left = jobs;
+    while left > 0 {
+        let batch = left.min(10_000);
+        floor.enqueue(batch);
+        assert_eq!(floor.turn(batch), batch);
+        left -= batch;
+    }
+    assert_eq!(floor.turn(1), 0);
 }
 
 /// Puts jobs into a file whose runs are open under an owner that is dead: it has no lock.

@@ -9,44 +9,95 @@
     reason = "a benchmark that fails has nothing better to do than to stop"
 )]
 
+mod behind;
 mod enqueue;
 mod floor;
 mod jobs;
+mod latency;
 mod measure;
+mod mixed;
 mod moments;
 mod page;
+mod peers;
+mod quiet;
+mod timers;
 
 use measure::{Options, Workload};
 
 fn workloads() -> Vec<Workload> {
-    [enqueue::workloads(), jobs::workloads(), moments::workloads()].into_iter().flatten().collect()
+    [
+        enqueue::workloads(),
+        jobs::workloads(),
+        latency::workloads(),
+        timers::workloads(),
+        moments::workloads(),
+        behind::workloads(),
+        mixed::workloads(),
+        quiet::workloads(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+const USAGE: &str = "\
+benches/run [--quick] [--full] [--table FILE] [--list] [--rounds N] [--only CONTESTANT] [workload…]
+A workload is named by a part of its name.";
+
+/// What the command line asks for.
+#[derive(Default)]
+struct Asked {
+    options: Options,
+    wanted: Vec<String>,
+    table: Option<String>,
+    list: bool,
+}
+
+fn asked() -> Asked {
+    let mut asked = Asked::default();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let options = &mut asked.options;
+        match argument.as_str() {
+            "--quick" => *options = Options { full: options.full, ..Options::quick() },
+            "--full" => options.full = true,
+            "--list" => asked.list = true,
+            "--table" => asked.table = Some(arguments.next().expect(USAGE)),
+            "--only" => options.only = Some(arguments.next().expect(USAGE)),
+            "--rounds" => options.rounds = number(arguments.next()),
+            // For a profile: a part of the operations.
+            "--fraction" => options.fraction = number(arguments.next()),
+            // cargo's own.
+            "--bench" => {}
+            flag if flag.starts_with('-') => panic!("{flag} is not known.\n{USAGE}"),
+            name => asked.wanted.push(name.to_owned()),
+        }
+    }
+    asked
+}
+
+fn number(word: Option<String>) -> usize {
+    word.and_then(|word| word.parse().ok()).expect(USAGE)
 }
 
 fn main() {
-    let mut options = Options::default();
-    let mut wanted: Vec<String> = Vec::new();
-    let mut write_page = false;
-    for argument in std::env::args().skip(1) {
-        match argument.as_str() {
-            "--quick" => options = Options::quick(),
-            "--write" => write_page = true,
-            "--list" => return workloads().iter().for_each(|workload| println!("{}", workload.name)),
-            // cargo's own.
-            "--bench" => {}
-            flag if flag.starts_with('-') => {
-                panic!("{flag} is not known: --quick, --write, --list or workloads")
-            }
-            name => wanted.push(name.to_owned()),
-        }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [role_flag, role, folder] = &words[..]
+        && role_flag == "--role"
+    {
+        return latency::be_the_other(role, folder.as_ref());
     }
+    let Asked { options, wanted, table, list } = asked();
+    let is_wanted = |workload: &&Workload| {
+        (options.full || !workload.full)
+            && (wanted.is_empty() || wanted.iter().any(|name| workload.name.contains(name.as_str())))
+    };
     let all = workloads();
-    let chosen: Vec<&Workload> = all
-        .iter()
-        .filter(|workload| {
-            wanted.is_empty() || wanted.iter().any(|name| workload.name.contains(name.as_str()))
-        })
-        .collect();
+    let chosen: Vec<&Workload> = all.iter().filter(is_wanted).collect();
     assert!(!chosen.is_empty(), "no workload is called {wanted:?}: --list shows them");
+    if list {
+        return chosen.iter().for_each(|workload| println!("{}", workload.name));
+    }
     let machine = measure::machine();
     println!("# {machine}");
     let mut lines = Vec::new();
@@ -56,7 +107,7 @@ fn main() {
             lines.push(line);
         }
     }
-    if write_page {
-        page::write(&machine, &options, &lines);
+    if let Some(table) = table {
+        page::write(table.as_ref(), &machine, &options, &lines);
     }
 }

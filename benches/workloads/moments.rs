@@ -1,6 +1,6 @@
-//! Moments that somebody waits for: a handler's start, the first job after a start, a recovery.
+//! Moments that somebody waits for: the first job after a start, a recovery.
 
-use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mainspring::{Durability, Engine, Failure, Queue, RunContext};
@@ -8,8 +8,8 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use crate::enqueue::{Nothing, options, runtime};
-use crate::floor::{Floor, fill, fill_with_open_runs};
-use crate::measure::{Unit, Workload, contestant, quantile};
+use crate::floor::{Floor, Lying, fill, fill_with_open_runs, lay};
+use crate::measure::{Figure, Round, Unit, Workload, contestant, contestant_with_figures};
 
 /// Jobs that wait when the file is opened.
 const WAITING: usize = 100_000;
@@ -17,95 +17,38 @@ const WAITING: usize = 100_000;
 const RECOVERY_BATCH: usize = 500;
 
 pub(crate) fn workloads() -> Vec<Workload> {
+    let figures = [("", "under 1000 ms"), ("_longest_wait_for_a_claim", "-")].map(|(name, goal)| Figure {
+        name,
+        unit: Unit::Millis,
+        goal,
+    });
+    let recovering = vec![
+        contestant_with_figures("floor", recover_by_floor),
+        contestant_with_figures("mainspring", recover_by_engine),
+    ];
     vec![
-        latency("enqueue_to_start_p50", 0.5),
-        latency("enqueue_to_start_p99", 0.99),
-        Workload {
-            name: "open_to_first_handler_100k_waiting",
-            unit: Unit::Millis,
-            goal: "-",
-            operations: WAITING,
-            contestants: vec![contestant("floor", open_by_floor), contestant("mainspring", open_by_engine)],
-        },
-        Workload {
-            name: "recovery_of_10000_runs",
-            unit: Unit::Millis,
-            goal: "under 1000 ms",
-            operations: 10_000,
-            contestants: vec![
-                contestant("floor", recover_by_floor),
-                contestant("mainspring", recover_by_engine),
-            ],
-        },
+        Workload::new(
+            "open_to_first_handler_100k_waiting",
+            Unit::Millis,
+            "-",
+            WAITING,
+            vec![contestant("floor", open_by_floor), contestant("mainspring", open_by_engine)],
+        ),
+        Workload::with_figures("recovery_of_10000_runs", figures.to_vec(), 10_000, recovering),
     ]
 }
 
-/// From the call of `enqueue` to the call of the handler, on a queue that does nothing else. The floor is the two
-/// commits in between: the job's, which is synced, and the claim's, which is not.
-fn latency(name: &'static str, part: f64) -> Workload {
-    Workload {
-        name,
-        unit: Unit::Micros,
-        goal: "the floor + 200 us",
-        operations: 400,
-        contestants: vec![
-            contestant("floor", move |folder, jobs| quantile(&starts_by_floor(folder, jobs), part)),
-            contestant("mainspring", move |folder, jobs| quantile(&starts_by_engine(folder, jobs), part)),
-        ],
-    }
-}
-
-/// The pause between two jobs: long enough for every thread to fall asleep.
-const PAUSE: Duration = Duration::from_millis(3);
-
-fn starts_by_floor(folder: &Path, jobs: usize) -> Vec<f64> {
-    let path = folder.join("queue.db");
-    let synced = Floor::open(&path, Durability::Balanced);
-    let mut unsynced = Floor::open_made(&path, Durability::Relaxed);
-    let mut took = Vec::new();
-    for _ in 0..jobs {
-        std::thread::sleep(PAUSE);
-        let begin = Instant::now();
-        synced.enqueue(1);
-        assert_eq!(unsynced.turn(1), 1);
-        took.push(begin.elapsed().as_secs_f64() * 1e6);
-    }
-    took
-}
-
-fn starts_by_engine(folder: &Path, jobs: usize) -> Vec<f64> {
-    runtime().block_on(async {
-        let queue = Queue::open_with(options(folder, Durability::Balanced)).await.unwrap();
-        let (started, mut starts) = mpsc::unbounded_channel();
-        let nothing = move |_: Nothing, _: RunContext| {
-            started.send(Instant::now()).unwrap();
-            std::future::ready(Ok::<(), Failure>(()))
-        };
-        let engine = Engine::builder(queue.clone()).handler(nothing).build().unwrap().start().await.unwrap();
-        let mut took = Vec::new();
-        for _ in 0..jobs {
-            tokio::time::sleep(PAUSE).await;
-            let begin = Instant::now();
-            queue.enqueue(Nothing).await.unwrap();
-            let start: Instant = starts.recv().await.unwrap();
-            took.push(start.duration_since(begin).as_secs_f64() * 1e6);
-        }
-        engine.shutdown(Duration::from_secs(10)).await.unwrap();
-        took
-    })
-}
-
-fn open_by_floor(folder: &Path, waiting: usize) -> f64 {
-    let path = folder.join("queue.db");
-    fill(&path, waiting);
+fn open_by_floor(round: &Round<'_>) -> f64 {
+    let path = round.folder.join("queue.db");
+    fill(&path, round.operations);
     let begin = Instant::now();
     let mut floor = Floor::open_made(&path, Durability::Relaxed);
     assert_eq!(floor.turn(1), 1);
     begin.elapsed().as_secs_f64() * 1e3
 }
 
-fn open_by_engine(folder: &Path, waiting: usize) -> f64 {
-    fill(&folder.join("queue.db"), waiting);
+fn open_by_engine(round: &Round<'_>) -> f64 {
+    fill(&round.folder.join("queue.db"), round.operations);
     runtime().block_on(async {
         let (started, mut starts) = mpsc::unbounded_channel();
         let nothing = move |_: Nothing, _: RunContext| {
@@ -114,7 +57,7 @@ fn open_by_engine(folder: &Path, waiting: usize) -> f64 {
             std::future::ready(Ok::<(), Failure>(()))
         };
         let begin = Instant::now();
-        let queue = Queue::open_with(options(folder, Durability::Balanced)).await.unwrap();
+        let queue = Queue::open_with(options(round.folder, Durability::Balanced)).await.unwrap();
         let engine = Engine::builder(queue).queue("default", 1).handler(nothing).build().unwrap();
         let engine = engine.start().await.unwrap();
         let start: Instant = starts.recv().await.unwrap();
@@ -123,28 +66,39 @@ fn open_by_engine(folder: &Path, waiting: usize) -> f64 {
     })
 }
 
-fn recover_by_floor(folder: &Path, runs: usize) -> f64 {
-    let path = folder.join("queue.db");
-    fill_with_open_runs(&path, runs);
+/// It claims nothing; somebody else could between two pieces.
+fn recover_by_floor(round: &Round<'_>) -> Vec<f64> {
+    let path = round.folder.join("queue.db");
+    fill_with_open_runs(&path, round.operations);
     let floor = Floor::open_made(&path, Durability::Relaxed);
     let begin = Instant::now();
-    while floor.interrupt(RECOVERY_BATCH) > 0 {}
-    begin.elapsed().as_secs_f64() * 1e3
+    let (mut last, mut longest) = (begin, Duration::ZERO);
+    while floor.interrupt(RECOVERY_BATCH) > 0 {
+        longest = longest.max(last.elapsed());
+        last = Instant::now();
+    }
+    [begin.elapsed(), longest].map(|took| took.as_secs_f64() * 1e3).to_vec()
 }
 
-fn recover_by_engine(folder: &Path, runs: usize) -> f64 {
-    let path = folder.join("queue.db");
-    fill_with_open_runs(&path, runs);
+/// The engine serves another queue meanwhile, so that the recovered jobs are left alone.
+fn recover_by_engine(round: &Round<'_>) -> Vec<f64> {
+    let path = round.folder.join("queue.db");
+    fill_with_open_runs(&path, round.operations);
+    lay(&path, &Lying { jobs: 20_000, queue: "another", priority: 0, future: false });
     let reader = Connection::open(&path).unwrap();
     let is_over = || {
         let sql = "SELECT end_reason = 'died' FROM mainspring_owners WHERE id = 1";
         reader.query_row(sql, [], |row| row.get::<_, Option<bool>>(0)).unwrap() == Some(true)
     };
-    runtime().block_on(async {
-        let queue = Queue::open_with(options(folder, Durability::Balanced)).await.unwrap();
-        let nothing = |_: Nothing, _: RunContext| std::future::ready(Ok::<(), Failure>(()));
-        // Another queue, so that the recovered jobs are left alone.
-        let engine = Engine::builder(queue).queue("another", 1).handler(nothing).build().unwrap();
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&starts);
+    let took = runtime().block_on(async {
+        let queue = Queue::open_with(options(round.folder, Durability::Balanced)).await.unwrap();
+        let nothing = move |_: Nothing, _: RunContext| {
+            noted.lock().unwrap().push(Instant::now());
+            std::future::ready(Ok::<(), Failure>(()))
+        };
+        let engine = Engine::builder(queue).queue("another", 8).handler(nothing).build().unwrap();
         let begin = Instant::now();
         let engine = engine.start().await.unwrap();
         while !is_over() {
@@ -152,6 +106,10 @@ fn recover_by_engine(folder: &Path, runs: usize) -> f64 {
         }
         let took = begin.elapsed();
         engine.shutdown(Duration::from_secs(10)).await.unwrap();
-        took.as_secs_f64() * 1e3
-    })
+        took
+    });
+    let mut starts = std::mem::take(&mut *starts.lock().unwrap());
+    starts.sort();
+    let longest = starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+    [took, longest].map(|took| took.as_secs_f64() * 1e3).to_vec()
 }

@@ -6,33 +6,47 @@ use std::path::Path;
 
 use crate::measure::{Line, Options, Unit};
 
-const BEGIN: &str = "<!-- benches/run --write begins here -->\n";
+const BEGIN: &str = "<!-- benches/run --table begins here -->\n";
 const END: &str = "<!-- and ends here -->\n";
 
-/// Replaces what stands between the two marks of the page.
-pub(crate) fn write(machine: &str, options: &Options, lines: &[Line]) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md");
-    let page = fs::read_to_string(&path).unwrap();
+/// Replaces what stands between the two marks of the page; makes the page if there is none.
+pub(crate) fn write(path: &Path, machine: &str, options: &Options, lines: &[Line]) {
+    let page = fs::read_to_string(path).unwrap_or_else(|_| [BEGIN, END].concat());
     let (before, rest) = page.split_once(BEGIN).expect("the page has its first mark");
     let (_, after) = rest.split_once(END).expect("the page has its second mark");
-    let table = table(machine, options, lines);
-    fs::write(&path, [before, BEGIN, &table, END, after].concat()).unwrap();
+    let tables = [ours(machine, options, lines), theirs(lines)].concat();
+    fs::write(path, [before, BEGIN, &tables, END, after].concat()).unwrap();
 }
 
-fn table(machine: &str, options: &Options, lines: &[Line]) -> String {
-    let mut table = format!("{machine}. Medians of {} rounds, and their spread.\n\n", options.rounds);
-    table.push_str("| workload | unit | floor | mainspring | of the floor | goal | others |\n|---|---|---|---|---|---|---|\n");
-    for pair in lines.chunks(2) {
-        let [floor, ours] = pair else { panic!("a workload has a floor and one contestant") };
+/// The lines of a workload, which come one after the other.
+fn workloads(lines: &[Line]) -> impl Iterator<Item = &[Line]> {
+    lines.chunk_by(|one, other| one.workload == other.workload)
+}
+
+fn is_peer(line: &Line) -> bool {
+    !["floor", "empty", "mainspring"].contains(&line.contestant.as_str())
+}
+
+fn ours(machine: &str, options: &Options, lines: &[Line]) -> String {
+    let mut table = format!(
+        "{machine}. Medians of {} rounds, and their spread.\n\n\
+         | workload | unit | floor | mainspring | against the floor | goal | load | others |\n\
+         |---|---|---|---|---|---|---|---|\n",
+        options.rounds
+    );
+    for workload in workloads(lines) {
+        let Some(ours) = workload.iter().find(|line| line.contestant == "mainspring") else { continue };
+        let floor = workload.iter().find(|line| ["floor", "empty"].contains(&line.contestant.as_str()));
         writeln!(
             table,
-            "| {} | {} | {} | {} | {:.2} | {} | {:.2} |",
+            "| {} | {} | {} | {} | {} | {} | {:.1} | {:.2} |",
             ours.workload,
             ours.unit,
-            cell(floor),
+            floor.map_or_else(|| "–".to_owned(), cell),
             cell(ours),
-            ours.floor_ratio,
+            if ours.floor_ratio.is_nan() { "–".to_owned() } else { format!("{:.2}", ours.floor_ratio) },
             ours.goal,
+            ours.load,
             ours.others
         )
         .unwrap();
@@ -40,7 +54,35 @@ fn table(machine: &str, options: &Options, lines: &[Line]) -> String {
     table
 }
 
+fn theirs(lines: &[Line]) -> String {
+    let mut table = String::from(
+        "\n| workload | unit | contestant | median (spread) | mainspring against it |\n|---|---|---|---|---|\n",
+    );
+    let head = table.len();
+    for workload in workloads(lines) {
+        let Some(ours) = workload.iter().find(|line| line.contestant == "mainspring") else { continue };
+        for peer in workload.iter().filter(|line| is_peer(line)) {
+            let (of, against) = if ours.unit == Unit::PerSecond {
+                (ours.median(), peer.median())
+            } else {
+                (peer.median(), ours.median())
+            };
+            writeln!(
+                table,
+                "| {} | {} | {} | {} | {:.1} x |",
+                peer.workload,
+                peer.unit,
+                peer.contestant,
+                cell(peer),
+                of / against
+            )
+            .unwrap();
+        }
+    }
+    if table.len() == head { String::new() } else { table }
+}
+
 fn cell(line: &Line) -> String {
-    let digits = if line.unit == Unit::Millis { 1 } else { 0 };
+    let digits = if line.median() < 100.0 { 2 } else { 0 };
     format!("{:.digits$} ({:.digits$}–{:.digits$})", line.median(), line.min(), line.max())
 }
