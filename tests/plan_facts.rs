@@ -514,7 +514,7 @@ fn words_go_to_the_database_and_back() {
     assert!(unknown.unwrap_err().to_string().contains("sometime"));
     assert_eq!(
         MissReason::from_str("bored").unwrap_err().to_string(),
-        "unknown reason of a miss \"bored\": allowed is downtime, overlap, paused, expired, coalesced or excluded"
+        "unknown reason of a miss \"bored\": allowed is downtime, overlap, paused, expired, coalesced, excluded"
     );
 }
 
