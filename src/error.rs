@@ -371,9 +371,10 @@ pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, FileLockingProtocolFailed};
         match error.sqlite_error_code() {
-            Some(DatabaseBusy | DatabaseLocked) => {
+            // The last is how SQLite says that others had the locks of the log each time that it tried.
+            Some(DatabaseBusy | DatabaseLocked | FileLockingProtocolFailed) => {
                 Self::Busy { waited_ms: crate::store::BUSY_TIMEOUT.as_millis() as u64 }
             }
             Some(DiskFull) => Self::DiskFull,
@@ -392,8 +393,11 @@ mod tests {
 
     #[test]
     fn a_lock_held_too_long_is_busy_and_transient() {
-        let error = sqlite(rusqlite::ffi::SQLITE_BUSY);
-        assert!(error.is_busy() && error.is_transient());
+        for code in [rusqlite::ffi::SQLITE_BUSY, rusqlite::ffi::SQLITE_LOCKED, rusqlite::ffi::SQLITE_PROTOCOL]
+        {
+            let error = sqlite(code);
+            assert!(error.is_busy() && error.is_transient(), "{code}");
+        }
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Handle {
         let (sender, receiver) = oneshot::channel();
         let answer = Answer::Task(sender);
         let since = self.clock().steady();
-        let op = Op { promise, patience, effect, since, run, result: None, answer };
+        let op = Op { promise, patience, effect, since, in_doubt: false, run, result: None, answer };
         self.shared().inbox.push(Box::new(op), most_waiting(patience)).map_err(refused)?;
         receiver.await.unwrap_or(Err(Error::Closed))
     }
@@ -153,7 +153,16 @@ impl Handle {
         let answer = Answer::Thread(sender);
         let effect = if effect_stops { Effect::MayStopRuns } else { Effect::None };
         let since = self.clock().steady();
-        let op = Op { promise, patience: Patience::Caller, effect, since, run, result: None, answer };
+        let op = Op {
+            promise,
+            patience: Patience::Caller,
+            effect,
+            since,
+            in_doubt: false,
+            run,
+            result: None,
+            answer,
+        };
         self.shared().inbox.push_quietly(Box::new(op), MOST_WAITING).map_err(refused)?;
         self.driven.drive.help();
         receiver.recv().unwrap_or(Err(Error::Closed))

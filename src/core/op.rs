@@ -67,6 +67,8 @@ pub(super) trait Work: Send {
     fn apply(&mut self, tx: &Connection, now: Timestamp) -> Applied;
     /// Answers with what the last `apply` came to; called after the commit.
     fn answer(self: Box<Self>);
+    /// It was part of a commit that returned an error: no later error can say that it is not in the file.
+    fn doubt(&mut self);
     /// Answers with an error of the whole transaction.
     fn fail(self: Box<Self>, error: Error);
 }
@@ -104,6 +106,7 @@ pub(super) struct Op<T, F> {
     pub(super) patience: Patience,
     pub(super) effect: Effect,
     pub(super) since: Duration,
+    pub(super) in_doubt: bool,
     pub(super) run: F,
     pub(super) result: Option<Result<T>>,
     pub(super) answer: Answer<T>,
@@ -155,7 +158,16 @@ where
         this.answer.send(this.result.unwrap_or(Err(Error::Closed)));
     }
 
+    fn doubt(&mut self) {
+        self.in_doubt = true;
+    }
+
     fn fail(self: Box<Self>, error: Error) {
+        let error = match error {
+            known @ Error::OutcomeUnknown { .. } => known,
+            later if self.in_doubt => Error::OutcomeUnknown { why: later.to_string() },
+            other => other,
+        };
         self.answer.send(Err(error));
     }
 }

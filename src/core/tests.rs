@@ -35,6 +35,7 @@ fn counting(counter: &Arc<AtomicU32>, patience: Patience) -> (Box<dyn Work>, Rec
         patience,
         effect: Effect::None,
         since: Duration::ZERO,
+        in_doubt: false,
         run,
         result: None,
         answer,
@@ -68,6 +69,7 @@ fn writing(name: &'static str, fails: bool) -> (Box<dyn Work>, Receiver<Result<(
         patience: Patience::Caller,
         effect: Effect::None,
         since: Duration::ZERO,
+        in_doubt: false,
         run,
         result: None,
         answer,
@@ -133,6 +135,7 @@ impl Work for Bomb {
         Applied::Keep
     }
     fn answer(self: Box<Self>) {}
+    fn doubt(&mut self) {}
     fn fail(self: Box<Self>, _error: Error) {}
 }
 
@@ -211,6 +214,7 @@ fn told(
         patience,
         effect: Effect::None,
         since: SystemClock.steady(),
+        in_doubt: false,
         run: move |tx: &Connection, _: Timestamp| {
             attempt += 1;
             run(attempt - 1, tx)

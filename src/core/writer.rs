@@ -451,12 +451,15 @@ impl Core {
     fn resolve(&mut self, now: Timestamp) -> Result<()> {
         while let Some(last) = self.unresolved.last() {
             let marked = owners::marked(self.conn()?, last.writer_id)?;
-            let Some(Unresolved { transaction_no, batch, .. }) = self.unresolved.pop() else { break };
+            let Some(Unresolved { transaction_no, mut batch, .. }) = self.unresolved.pop() else { break };
             if marked == Some(transaction_no) {
                 self.committed(batch);
                 tracing::info!("the commit that returned an error is in the file");
             } else {
-                // It is not in the file. The same commands are driven again; claims are made anew.
+                // It is not in the file. The same commands are driven again; claims are made anew. Until one of them
+                // is written, what lies in the log may still come to life: a process that is killed now leaves it to
+                // the next one to read.
+                batch.commands.commands_mut().iter_mut().for_each(|command| command.doubt());
                 self.transact(Batch::new(batch.commands), now)?;
             }
         }

@@ -1,5 +1,6 @@
 //! Connections that read: our own pool, or the application's.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use r2d2_sqlite::SqliteConnectionManager;
@@ -18,7 +19,12 @@ const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// Where reads get their connection from.
 pub(super) enum Readers {
     /// Ours: each connection may do nothing but read.
-    Own(r2d2::Pool<Manager>),
+    Own {
+        /// The connections.
+        pool: r2d2::Pool<Manager>,
+        /// Why one could not be opened.
+        failure: Failure,
+    },
     /// The application's: made read-only for as long as we have it.
     Application(r2d2::Pool<SqliteConnectionManager>),
 }
@@ -28,7 +34,9 @@ impl Readers {
     pub(super) fn own(place: Place, options: OpenOptions, identity: Identity) -> Result<Self> {
         let manager = Manager { place, options, identity };
         drop(r2d2::ManageConnection::connect(&manager)?);
+        let failure = Failure::default();
         let builder = r2d2::Pool::builder()
+            .error_handler(Box::new(failure.clone()))
             .max_size(manager.options.readers)
             .min_idle(Some(0))
             .connection_timeout(manager.options.busy_timeout.max(LEAST_WAIT))
@@ -36,7 +44,7 @@ impl Readers {
             .test_on_check_out(false)
             .max_lifetime(None)
             .idle_timeout(None);
-        Ok(Self::Own(builder.build_unchecked(manager)))
+        Ok(Self::Own { pool: builder.build_unchecked(manager), failure })
     }
 
     /// How many connections are known to have the file open. Of the application's nobody knows: counted as none.
@@ -55,10 +63,18 @@ impl Readers {
         f: impl FnOnce(&Connection) -> Result<R>,
     ) -> Result<R> {
         match self {
-            Self::Own(pool) => snapshot(&*taken(pool, options)?, f).map_err(|error| match error {
-                Error::Busy { .. } => Error::Busy { waited_ms: millis(options.busy_timeout) },
-                other => other,
-            }),
+            Self::Own { pool, failure } => {
+                let waited = |error| match error {
+                    Error::Busy { .. } => Error::Busy { waited_ms: millis(options.busy_timeout) },
+                    other => other,
+                };
+                let conn = taken(pool, options).map_err(|error| match error {
+                    // The pool has only a text for it; the caller needs to know the kind.
+                    Error::CannotOpen { .. } => failure.take().map_or(error, waited),
+                    other => other,
+                })?;
+                snapshot(&conn, f).map_err(waited)
+            }
             Self::Application(pool) => {
                 let conn = taken(pool, options)?;
                 if !conn.is_autocommit() {
@@ -111,6 +127,26 @@ impl Drop for QueryOnly<'_> {
         if let Err(error) = self.conn.pragma_update(None, "query_only", self.before) {
             tracing::warn!(%error, "a connection of the application's pool is still read-only");
         }
+    }
+}
+
+/// The last error of a connection that could not be opened; shared with the pool, which tells it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Failure(Arc<Mutex<Option<Error>>>);
+
+impl Failure {
+    fn last(&self) -> MutexGuard<'_, Option<Error>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Option<Error> {
+        self.last().take()
+    }
+}
+
+impl r2d2::HandleError<Error> for Failure {
+    fn handle_error(&self, error: Error) {
+        *self.last() = Some(error);
     }
 }
 

@@ -5,6 +5,7 @@
 //! ```text
 //! io quick                                                the whole sweep
 //! io quick case "recovery write wal 17 torn once"         one case, with the log of the library
+//! io quick rehearse recovery                              one scenario without a fault, with the log of the library
 //! io quick counts                                         how many operations each scenario asks for
 //! ```
 #![forbid(unsafe_code)]
@@ -33,9 +34,10 @@ fn main() -> ExitCode {
     let done = match rest[..] {
         [] => sweep::sweep(tier),
         ["counts"] => sweep::counts(),
+        ["rehearse", scenario] => sweep::rehearse(scenario),
         ["case", ref words @ ..] if !words.is_empty() => sweep::one(&words.join(" ")),
         _ => Err(format!(
-            "{rest:?} is none of: nothing, counts, case \"SCENARIO OP FILE N FLAVOUR once|sticky\""
+            "{rest:?} is none of: nothing, counts, rehearse SCENARIO, case \"SCENARIO OP FILE N FLAVOUR once|sticky\""
         )),
     };
     done.unwrap_or_else(|why| refuse(&why))
