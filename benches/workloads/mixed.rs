@@ -60,7 +60,7 @@ fn hour(round: &Round<'_>) -> Vec<f64> {
         let runs = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&runs);
         let burst = move |_: Nothing, cx: RunContext| {
-            let fails = counted.fetch_add(1, Ordering::Relaxed) % 10 == 0 && cx.attempt() == 1;
+            let fails = counted.fetch_add(1, Ordering::Relaxed).is_multiple_of(10) && cx.attempt() == 1;
             std::future::ready(if fails { Err("it happens") } else { Ok(()) })
         };
         let tick = |_: Tick, _: RunContext| std::future::ready(Ok::<(), Failure>(()));

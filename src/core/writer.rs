@@ -484,16 +484,22 @@ impl Core {
         if !shared.engines.any() {
             return Ok(());
         }
-        if looks.may_write(news, shared.clock.steady()) && *synchronous != Some(Sync::Normal) {
-            set_synchronous(conn, Sync::Normal)?;
-            *synchronous = Some(Sync::Normal);
+        // What is done here is repaired by itself after a power cut: synced under `Strict` only.
+        let synced = Promise::Repaired.needs_sync(shared.db.options().durability) && !on(Bug::NormalForFull);
+        let sync = if synced { Sync::Full } else { Sync::Normal };
+        let mut ask_for_sync = || {
+            if *synchronous != Some(sync) {
+                set_synchronous(conn, sync)?;
+                *synchronous = Some(sync);
+            }
+            Ok::<_, Error>(())
+        };
+        if looks.may_write(news, shared.clock.steady()) {
+            ask_for_sync()?;
         }
         looks.tend(shared, generation, conn, news, now)?;
         if *look_for_unplanned && replan::has_unplanned(conn)? {
-            if *synchronous != Some(Sync::Normal) {
-                set_synchronous(conn, Sync::Normal)?;
-                *synchronous = Some(Sync::Normal);
-            }
+            ask_for_sync()?;
             let tx = liveness::begin(conn, generation)?;
             let planned = replan::replan(&tx, now)?;
             liveness::commit(tx, generation)?;

@@ -197,7 +197,7 @@ fn read_args<A: JobArgs>(cx: &RunContext) -> std::result::Result<A, Answer> {
 
 /// A unit that nobody receives is stored as nothing; most handlers return one.
 fn write<O: Serialize>(output: &O, delivers: bool, limits: &Limits) -> Answer {
-    match limits.to_json("output", output) {
+    match limits.write_json("output", output) {
         Ok(text) if text == "null" && !delivers => Answer::Returned(None),
         Ok(text) => Answer::Returned(Some(text)),
         Err(why) => Answer::UnwritableOutput(why.to_string()),

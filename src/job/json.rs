@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 impl Limits {
     /// Writes arguments or an output. A value of gigabytes is given up at the limit: neither its text nor the time
     /// to write it is ever spent.
-    pub(crate) fn to_json<T: Serialize>(&self, what: &'static str, value: &T) -> Result<String> {
+    pub(crate) fn write_json<T: Serialize>(self, what: &'static str, value: &T) -> Result<String> {
         let mut text = Bounded { bytes: Vec::new(), length: 0, limit: self.payload };
         let written = serde_json::to_writer(&mut text, value);
         if text.length > self.payload {
@@ -56,8 +56,8 @@ mod tests {
 
     #[test]
     fn a_text_up_to_the_limit_is_written_and_one_byte_more_is_not() {
-        assert_eq!(LIMITS.to_json("args", &"12345678").unwrap(), "\"12345678\"");
-        let error = LIMITS.to_json("args", &"123456789").unwrap_err();
+        assert_eq!(LIMITS.write_json("args", &"12345678").unwrap(), "\"12345678\"");
+        let error = LIMITS.write_json("args", &"123456789").unwrap_err();
         assert!(matches!(error, Error::TooLong { what: "args", length: 11, limit: 10 }), "{error:?}");
     }
 
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_value_without_an_end_is_given_up_at_the_limit() {
-        let error = Limits::default().to_json("output", &Endless).unwrap_err();
+        let error = Limits::default().write_json("output", &Endless).unwrap_err();
         let limit = Limits::default().payload;
         assert!(
             matches!(error, Error::TooLong { what: "output", length, .. } if length <= limit + 16),
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn what_json_cannot_hold_is_named() {
-        let error = LIMITS.to_json("output", &HashMap::from([((1, 2), 3)])).unwrap_err();
+        let error = LIMITS.write_json("output", &HashMap::from([((1, 2), 3)])).unwrap_err();
         assert!(error.to_string().starts_with("output cannot be written as JSON: "), "{error}");
     }
 }

@@ -280,7 +280,7 @@ impl<A: JobArgs> NewJob<A> {
         if self.policies.max_attempts == 0 {
             return Err(Error::invalid("max_attempts", "is 0: the first attempt counts, so give at least 1"));
         }
-        let args = limits.to_json("args", &self.args)?;
+        let args = limits.write_json("args", &self.args)?;
         let recurring = schedule.is_recurring();
         let on_interrupt = if recurring { OnInterrupt::AssumeRan } else { OnInterrupt::Rerun };
         let on_unknown = if recurring { OnUnknownDelivery::Hold } else { OnUnknownDelivery::Resend };

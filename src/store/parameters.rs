@@ -21,6 +21,7 @@ pub(crate) use bind;
 ///
 /// # Panics
 /// If the statement has no such parameter; it is called where that is an error of the compiler.
+#[expect(clippy::panic, reason = "the compiler's, in a constant")]
 pub(crate) const fn place(sql: &str, name: &str) -> usize {
     let (sql, name) = (sql.as_bytes(), name.as_bytes());
     let (mut at, mut place) = (0, 0);

@@ -50,7 +50,7 @@ impl Readers {
     /// How many connections are known to have the file open. Of the application's nobody knows: counted as none.
     pub(super) fn open(&self) -> u32 {
         match self {
-            Self::Own(pool) => pool.state().connections,
+            Self::Own { pool, .. } => pool.state().connections,
             Self::Application(_) => 0,
         }
     }
