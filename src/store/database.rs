@@ -111,14 +111,22 @@ impl Database {
         self.readers.read(&self.options, f)
     }
 
-    /// Checks that the path still names the file that was opened, that its log is still the one that the writer has
-    /// open, and that this is the process that opened it. It only looks, and may be called each tick.
+    /// Checks that the path still names the file that was opened, and that this is the process that opened it. It only
+    /// looks, and may be called each tick.
     ///
     /// # Errors
     /// [`Error::FileReplaced`], [`Error::Forked`].
     pub(crate) fn check_identity(&self) -> Result<()> {
         self.check_process()?;
-        self.place.is_still(self.identity)?;
+        self.place.is_still(self.identity)
+    }
+
+    /// Checks that the log is still the one that the writer has open. To be asked by a writer that has its connection:
+    /// once nobody has one, SQLite itself removes the log, and the next connection makes another.
+    ///
+    /// # Errors
+    /// [`Error::FileReplaced`].
+    pub(crate) fn check_log(&self) -> Result<()> {
         match *self.log() {
             Some(files) => self.place.log_is_still(files),
             None => Ok(()),
@@ -142,10 +150,6 @@ impl Database {
     /// # Errors
     /// Those of [`writer`](Self::writer).
     pub(crate) fn only_writer(&self) -> Result<Connection> {
-        if self.readers.open() == 0 {
-            // Nobody had it open: SQLite itself may have removed the last log.
-            *self.log() = None;
-        }
         let conn = self.writer()?;
         let files = self.place.log_files()?;
         *self.log() = Some(files);

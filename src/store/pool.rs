@@ -47,14 +47,6 @@ impl Readers {
         Ok(Self::Own { pool: builder.build_unchecked(manager), failure })
     }
 
-    /// How many connections are known to have the file open. Of the application's nobody knows: counted as none.
-    pub(super) fn open(&self) -> u32 {
-        match self {
-            Self::Own { pool, .. } => pool.state().connections,
-            Self::Application(_) => 0,
-        }
-    }
-
     /// Calls `f` with a connection that cannot write, inside one transaction: all that it reads is of one
     /// moment.
     pub(super) fn read<R>(

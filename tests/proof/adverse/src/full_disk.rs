@@ -67,7 +67,8 @@ async fn filled_and_emptied(options: &OpenOptions, disk: &impl Disk) {
             Err(error) => break error,
         }
     };
-    assert!(matches!(refused, Error::DiskFull), "{refused:?}");
+    // Where a commit had begun, nobody knows what became of it.
+    assert!(matches!(refused, Error::DiskFull | Error::OutcomeUnknown { .. }), "{refused:?}");
     assert!(taken < 40, "{taken} jobs of 100 kB fitted into 2 MiB");
     until("health tells of it", || async {
         queue.health().await.unwrap().last_error.is_some_and(|error| error.contains("disk is full"))
