@@ -442,6 +442,24 @@ async fn a_handler_that_can_tell_whether_its_work_was_done_is_asked_before_it_is
     }
 }
 
+/// The attempt that could not look had failed, and the one after it did the work a second time.
+#[tokio::test]
+async fn a_handler_that_could_not_look_whether_its_work_was_done_is_asked_again() {
+    let app = App::new();
+    let job = NewJob::new(report("booked twice")).on_interrupt(OnInterrupt::Verify).max_attempts(5);
+    let job = app.queue.enqueue(job.backoff(Backoff::fixed(Duration::ZERO))).await.unwrap().id();
+    let point = [(VARIABLE, CrashPoint::Ran.as_str())];
+    assert_eq!(Child::start_with("engine", app.path(), &point).ended(), Ok(Signal::SIGKILL));
+    let engine = app.engine().await;
+    settled(&app.queue, 1).await;
+    assert_eq!(app.ledger.calls("booked twice"), (1, 1));
+    let failed = Some((Outcome::Failed, Delivery::NotRequested));
+    let delivered = Some((Outcome::Succeeded, Delivery::Delivered));
+    assert_eq!(attempts(&app.queue, job).await, [(1, INTERRUPTED), (2, failed), (3, delivered)]);
+    stop(engine).await;
+    assert_sound(&app.queue).await;
+}
+
 /// The same for a run that was asked for by hand, and where nobody can tell.
 #[tokio::test]
 async fn where_nobody_can_tell_whether_the_work_was_done_the_job_waits_for_a_person() {

@@ -89,6 +89,23 @@ async fn a_job_that_expires_before_its_start_is_a_miss_and_frees_its_key() {
     world.is_sound().await;
 }
 
+/// A job whose own occurrence was passed over counted as over, and the run that somebody had asked for never came.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_asked_for_comes_although_the_jobs_own_occurrence_has_expired() {
+    let mut world = World::at("2026-01-05T08:00:00Z");
+    let id = world.queue.enqueue(quick().expires_after(secs(600))).await.unwrap().id();
+    let request = world.queue.run_now(id).await.unwrap();
+    world.clock.set(at("2026-01-05T08:10:00Z"));
+    world.start().await;
+    world.until("the run", async || world.calls().len() == 1).await;
+    world.settle().await;
+    assert!(world.queue.run_of(id, request).await.unwrap().is_some());
+    let misses = world.queue.misses(id, 9).await.unwrap();
+    assert_eq!((misses.len(), misses[0].reason.as_str()), (1, "expired"));
+    assert_eq!(world.queue.get(id).await.unwrap().state(world.clock.now()), JobState::Finished);
+    world.is_sound().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_starts_in_time_runs_and_one_millisecond_decides() {
     let mut world = World::at("2026-01-05T08:00:00Z");

@@ -108,14 +108,19 @@ SET ready = 0,
     finished_at_ms = CASE WHEN :from_request THEN finished_at_ms END
 WHERE id = :id AND claimable = 1";
 
+// What was asked for besides has its turn now, and keeps the job from being over.
 const MOVE_ON: &str = "
 UPDATE mainspring_jobs
 SET ready = 0,
-    next_run_at_ms = :next_run_at_ms,
+    next_run_at_ms = CASE WHEN requests > 0 THEN :now_ms ELSE :next_run_at_ms END,
+    planned_run_at_ms = CASE WHEN requests > 0 THEN :next_run_at_ms END,
     scheduled_for_ms = :scheduled_for_ms,
     attempt = 1,
     failed_attempts = 0,
-    finished_at_ms = CASE WHEN :scheduled_for_ms IS NULL AND open_runs = 0 THEN :now_ms ELSE finished_at_ms END
+    finished_at_ms = CASE
+        WHEN :scheduled_for_ms IS NULL AND open_runs = 0 AND requests = 0 THEN :now_ms
+        ELSE finished_at_ms
+    END
 WHERE id = :id";
 
 const WAIT_UNTIL: &str = "
@@ -403,41 +408,43 @@ fn open_run(
     Ok((inserted == 1).then(|| RunId(tx.last_insert_rowid())))
 }
 
+// An answer that nobody could give has passed the question on to a person, who has decided since.
 const OCCURRENCE_INTERRUPTED: &str = "
-SELECT EXISTS (
-    SELECT 1
+SELECT coalesce(max(CASE WHEN class IN ('owner_died', 'shutdown') THEN attempt END), 0)
+    > coalesce(max(CASE WHEN class = 'unverified' THEN attempt END), 0)
+FROM (
+    SELECT attempt, (
+        SELECT error_class
+        FROM mainspring_completions
+        WHERE run_id = r.id AND outcome = 'interrupted') AS class
     FROM mainspring_runs r INDEXED BY mainspring_runs_occurrence
-    WHERE job_id = :job_id AND scheduled_for_ms = :scheduled_for_ms AND attempt = :attempt AND request_id IS NULL
-        AND (SELECT error_class FROM mainspring_completions WHERE run_id = r.id AND outcome = 'interrupted')
-            IN ('owner_died', 'shutdown'))";
+    WHERE job_id = :job_id AND scheduled_for_ms = :scheduled_for_ms AND request_id IS NULL)";
 
 const REQUEST_INTERRUPTED: &str = "
-SELECT EXISTS (
-    SELECT 1
+SELECT coalesce(max(CASE WHEN class IN ('owner_died', 'shutdown') THEN attempt END), 0)
+    > coalesce(max(CASE WHEN class = 'unverified' THEN attempt END), 0)
+FROM (
+    SELECT attempt, (
+        SELECT error_class
+        FROM mainspring_completions
+        WHERE run_id = r.id AND outcome = 'interrupted') AS class
     FROM mainspring_runs r INDEXED BY mainspring_runs_request
-    WHERE job_id = :job_id AND request_id = :request_id AND request_id IS NOT NULL AND attempt = :attempt
-        AND (SELECT error_class FROM mainspring_completions WHERE run_id = r.id AND outcome = 'interrupted')
-            IN ('owner_died', 'shutdown'))";
+    WHERE job_id = :job_id AND request_id = :request_id AND request_id IS NOT NULL)";
 
-/// Whether the attempt before may have done its work, and the handler is to be asked.
+/// Whether an attempt before may have done its work, and the handler is to be asked. It is asked until it has
+/// answered: an attempt between that failed, or whose handler was not called, is no answer.
 fn was_interrupted(tx: &Connection, job: &DueJob, opening: &Opening) -> Result<bool> {
     if job.on_interrupt != OnInterrupt::Verify || opening.attempt == 1 {
         return Ok(false);
     }
-    let attempt = opening.attempt - 1;
     let interrupted = match opening.request_id {
         None => tx.prepare_cached(OCCURRENCE_INTERRUPTED)?.query_row(
-            named_params! {
-                ":job_id": job.id,
-                ":scheduled_for_ms": opening.scheduled_for,
-                ":attempt": attempt,
-            },
+            named_params! { ":job_id": job.id, ":scheduled_for_ms": opening.scheduled_for },
             |row| row.get(0),
         )?,
-        Some(request_id) => tx.prepare_cached(REQUEST_INTERRUPTED)?.query_row(
-            named_params! { ":job_id": job.id, ":request_id": request_id, ":attempt": attempt },
-            |row| row.get(0),
-        )?,
+        Some(request_id) => tx
+            .prepare_cached(REQUEST_INTERRUPTED)?
+            .query_row(named_params! { ":job_id": job.id, ":request_id": request_id }, |row| row.get(0))?,
     };
     Ok(interrupted)
 }
