@@ -19,7 +19,7 @@ pub(crate) struct ClaimedRun {
     /// The column's text; the engine parses it, the writer does not.
     pub(crate) policies: String,
     pub(crate) on_interrupt: OnInterrupt,
-    /// The attempt before was interrupted, and the handler is to be asked whether its work was done.
+    /// An attempt before was interrupted, and the handler is to be asked whether its work was done.
     pub(crate) verify: bool,
     pub(crate) scheduled_for: Timestamp,
     pub(crate) attempt: u32,

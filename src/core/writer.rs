@@ -408,13 +408,7 @@ impl Core {
         let full = self.needs_sync
             || Promise::Repaired.needs_sync(durability)
             || commands.iter().any(|command| command.promise(conn).needs_sync(durability));
-        let full = full && !on(Bug::NormalForFull);
-        let sync = if full { Sync::Full } else { Sync::Normal };
-        if self.synchronous != Some(sync) {
-            set_synchronous(conn, sync)?;
-            self.synchronous = Some(sync);
-        }
-        Ok(sync)
+        use_sync(conn, &mut self.synchronous, full)
     }
 
     /// The transaction is in the file: now handlers start and callers are answered.
@@ -485,21 +479,13 @@ impl Core {
             return Ok(());
         }
         // What is done here is repaired by itself after a power cut: synced under `Strict` only.
-        let synced = Promise::Repaired.needs_sync(shared.db.options().durability) && !on(Bug::NormalForFull);
-        let sync = if synced { Sync::Full } else { Sync::Normal };
-        let mut ask_for_sync = || {
-            if *synchronous != Some(sync) {
-                set_synchronous(conn, sync)?;
-                *synchronous = Some(sync);
-            }
-            Ok::<_, Error>(())
-        };
+        let full = Promise::Repaired.needs_sync(shared.db.options().durability);
         if looks.may_write(news, shared.clock.steady()) {
-            ask_for_sync()?;
+            use_sync(conn, synchronous, full)?;
         }
         looks.tend(shared, generation, conn, news, now)?;
         if *look_for_unplanned && replan::has_unplanned(conn)? {
-            ask_for_sync()?;
+            use_sync(conn, synchronous, full)?;
             let tx = liveness::begin(conn, generation)?;
             let planned = replan::replan(&tx, now)?;
             liveness::commit(tx, generation)?;
@@ -569,6 +555,16 @@ impl Steps for Core {
         self.shared.leave_unresolved(std::mem::take(&mut self.unresolved));
         tracing::warn!(generation = self.generation.number, "a replaced writer has stopped");
     }
+}
+
+/// Sets how the next commits are synced, where they were made in another way before.
+fn use_sync(conn: &Connection, now_used: &mut Option<Sync>, full: bool) -> Result<Sync> {
+    let sync = if full && !on(Bug::NormalForFull) { Sync::Full } else { Sync::Normal };
+    if *now_used != Some(sync) {
+        set_synchronous(conn, sync)?;
+        *now_used = Some(sync);
+    }
+    Ok(sync)
 }
 
 /// When a transaction failed.

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::due::DueJob;
-use super::{ClaimRequest, Claims, Marked, Opening, claimed, mark_running, open_run, was_interrupted};
+use super::verify::was_interrupted;
+use super::{ClaimRequest, Claims, Marked, Opening, claimed, mark_running, open_run};
 use crate::error::Result;
 use crate::job::JobId;
 use crate::plan::{Next, Trigger};
