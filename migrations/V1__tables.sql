@@ -64,9 +64,13 @@ CREATE TABLE mainspring_jobs (
     attempt                   INTEGER NOT NULL DEFAULT 1,
     -- How many attempts at it failed; a snooze or an interruption is an attempt that is not counted here.
     failed_attempts           INTEGER NOT NULL DEFAULT 0,
+    -- While another attempt waits: the schedule's own next occurrence, and when it may be claimed.
+    then_scheduled_for_ms     INTEGER,
+    then_run_at_ms            INTEGER,
     -- 1 once the next run fell due and waits by priority, 0 while it waits for its time.
     ready                     INTEGER NOT NULL DEFAULT 0,
-    -- Runs asked for besides the schedule; while there are any, `planned_run_at_ms` keeps the schedule's own time.
+    -- Runs asked for besides the schedule; while there are any, `planned_run_at_ms` keeps the schedule's own time, and
+    -- the next run is whichever comes first.
     requests                  INTEGER NOT NULL DEFAULT 0,
     planned_run_at_ms         INTEGER,
 
@@ -121,6 +125,8 @@ CREATE TABLE mainspring_jobs (
     CONSTRAINT next_run_is_after_1970              CHECK (next_run_at_ms > 0),
     CONSTRAINT next_run_names_its_occurrence       CHECK (next_run_at_ms IS NULL OR scheduled_for_ms IS NOT NULL OR requests > 0),
     CONSTRAINT attempts_count_from_one             CHECK (attempt >= 1),
+    CONSTRAINT what_follows_waits_for_an_attempt   CHECK (
+        (then_scheduled_for_ms IS NULL) = (then_run_at_ms IS NULL) AND (then_run_at_ms IS NULL OR attempt > 1)),
     CONSTRAINT only_a_next_run_can_be_ready        CHECK (ready = 0 OR (ready = 1 AND next_run_at_ms IS NOT NULL)),
     CONSTRAINT requests_are_not_negative           CHECK (requests >= 0),
     CONSTRAINT a_planned_time_waits_for_requests   CHECK (planned_run_at_ms IS NULL OR requests > 0),

@@ -11,7 +11,7 @@ pub(crate) use new::JobSpec;
 pub use new::NewJob;
 pub use options::{Limits, OnDuplicate};
 
-use crate::plan::{Overlap, Position};
+use crate::plan::{self, Next, Overlap, Position};
 use crate::policy::{OnInterrupt, OnUnknownDelivery, Policies};
 use crate::run::{Outcome, RunId};
 use crate::schedule::{Calendar, Schedule};
@@ -93,6 +93,8 @@ pub struct Job {
     pub scheduled_for: Option<Timestamp>,
     /// Which attempt at it.
     pub attempt: u32,
+    /// What comes after that, if it is another attempt at an occurrence of a recurring schedule.
+    pub then: Option<Next>,
     /// How many runs were asked for besides the schedule and have not begun.
     pub requests: u32,
     /// How many of its runs are open.
@@ -160,6 +162,18 @@ impl Job {
             catch_up: &self.policies.catch_up,
             overlap: self.overlap,
             expires_at: self.expires_at,
+        }
+    }
+
+    /// The same while another attempt waits, which is of an occurrence that has been run: for what comes after it.
+    pub(crate) fn position_ahead<'a>(&'a self, calendar: Option<&'a Calendar>) -> Position<'a> {
+        let position = self.position(calendar);
+        match self.scheduled_for.filter(|_| self.attempt > 1) {
+            Some(_) => {
+                let then = plan::after_attempt(&position, self.then);
+                Position { scheduled_for: then.map(|next| next.scheduled_for), ..position }
+            }
+            None => position,
         }
     }
 

@@ -42,6 +42,12 @@ pub fn following(position: &Position<'_>, scheduled_for: Timestamp) -> Option<Ne
     position.slots().next(scheduled_for).map(|slot| position.next(slot))
 }
 
+/// What comes after another attempt at the occurrence of `position`: what the row has kept for it. A row that has lost
+/// it, or was edited by hand, goes on with the occurrence after the one that is tried again.
+pub fn after_attempt(position: &Position<'_>, kept: Option<Next>) -> Option<Next> {
+    kept.or_else(|| following(position, position.scheduled_for?))
+}
+
 /// The occurrences of a past range that a backfill runs, in order, at most `limit`: both ends included, what
 /// a calendar leaves out left out.
 pub fn backfill(position: &Position<'_>, from: Timestamp, to: Timestamp, limit: usize) -> Vec<Timestamp> {

@@ -115,8 +115,13 @@ impl<'a> Slots<'a> {
     /// The part of a row up to `end`, which is within it.
     pub(super) fn shortened(&self, miss: &Miss, end: Timestamp) -> Miss {
         let to = self.all().previous_slot(after(end)).map_or(miss.from, |last| last.max(miss.from));
-        let shorter = self.count(miss.from, to, miss.reason);
-        Miss { exact: shorter.exact && miss.exact, ..shorter }
+        self.part(miss, miss.from, to)
+    }
+
+    /// The part of a row from one of its occurrences to another.
+    pub(super) fn part(&self, miss: &Miss, from: Timestamp, to: Timestamp) -> Miss {
+        let part = self.count(from, to, miss.reason);
+        Miss { exact: part.exact && miss.exact, ..part }
     }
 
     /// The part up to `end` of what leads up to `slot`, back to `floor`.

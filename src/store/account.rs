@@ -41,9 +41,8 @@ pub(crate) fn unaccounted(
     let position = job.position(calendar.as_ref());
     // The schedule has no past before it took effect, and what is pending is still ahead.
     let from = from.max(Timestamp::from_millis(job.schedule_activated_at.millis().saturating_add(1)));
-    let to = match job.scheduled_for {
-        Some(pending) if job.attempt == 1 => to.min(Timestamp::from_millis(pending.millis() - 1)),
-        Some(_) => to,
+    let to = match job.position_ahead(calendar.as_ref()).scheduled_for {
+        Some(pending) => to.min(Timestamp::from_millis(pending.millis() - 1)),
         // Nothing is left to come: its runs are used up, or its schedule has ended.
         None => to.min(job.finished_at.or(job.last_scheduled_for).unwrap_or(to)),
     };

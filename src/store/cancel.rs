@@ -43,6 +43,8 @@ SET revision = revision + 1,
     ready = 0,
     attempt = 1,
     failed_attempts = 0,
+    then_scheduled_for_ms = NULL,
+    then_run_at_ms = NULL,
     last_outcome = CASE WHEN open_runs = 0 THEN 'cancelled' ELSE last_outcome END,
     finished_at_ms = CASE WHEN open_runs = 0 THEN :now_ms END,
     updated_at_ms = :now_ms
@@ -52,11 +54,16 @@ const TRY_AGAIN: &str = "
 UPDATE mainspring_jobs
 SET next_run_at_ms = :now_ms,
     scheduled_for_ms = :scheduled_for_ms,
-    attempt = 1 + coalesce((
-        SELECT max(attempt)
-        FROM mainspring_runs
-        WHERE job_id = :id AND scheduled_for_ms = :scheduled_for_ms AND request_id IS NULL), 0),
+    attempt = CASE WHEN scheduled_for_ms IS :scheduled_for_ms THEN attempt ELSE 2 END,
     failed_attempts = 0,
+    then_scheduled_for_ms = CASE
+        WHEN attempt > 1 THEN then_scheduled_for_ms
+        WHEN scheduled_for_ms <> :scheduled_for_ms THEN scheduled_for_ms
+    END,
+    then_run_at_ms = CASE
+        WHEN attempt > 1 THEN then_run_at_ms
+        WHEN scheduled_for_ms <> :scheduled_for_ms THEN next_run_at_ms
+    END,
     ready = 1,
     parked_at_ms = NULL,
     park_reason = NULL,
@@ -64,6 +71,15 @@ SET next_run_at_ms = :now_ms,
     finished_at_ms = NULL,
     updated_at_ms = :now_ms
 WHERE id = :id AND requests = 0";
+
+// What ran before may have been pruned: an occurrence that the job does not wait for has been run at least once.
+const COUNT_ATTEMPTS: &str = "
+UPDATE mainspring_jobs
+SET attempt = max(attempt, 1 + coalesce((
+    SELECT max(attempt)
+    FROM mainspring_runs
+    WHERE job_id = :id AND scheduled_for_ms = :scheduled_for_ms AND request_id IS NULL), 0))
+WHERE id = :id";
 
 const LAST_OUTCOME: &str = "
 SELECT (SELECT outcome FROM mainspring_completions WHERE run_id = r.id) AS outcome
@@ -153,11 +169,12 @@ pub(crate) fn retry(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
         ":scheduled_for_ms": occurrence,
         ":now_ms": now,
     })?;
-    if changed == 1 {
-        Ok(())
-    } else {
-        Err(Error::WrongState { job: id, why: "runs that were asked for wait: they come first" })
+    if changed == 0 {
+        return Err(Error::WrongState { job: id, why: "runs that were asked for wait: they come first" });
     }
+    tx.prepare_cached(COUNT_ATTEMPTS)?
+        .execute(named_params! { ":id": id, ":scheduled_for_ms": occurrence })?;
+    Ok(())
 }
 
 /// The occurrence that waits for another attempt, or the last one that did not succeed, or the one that a parked job

@@ -8,11 +8,12 @@ use rusqlite::{Connection, Row, named_params};
 use super::claim::park;
 use super::parameters::bind;
 use super::rows::{Columns, names_in, overlap_columns};
+use super::wake::wake_at;
 use super::{misses, sabotage};
 use crate::error::{Error, Result};
 use crate::exchange::{Deliver, Then};
 use crate::job::JobId;
-use crate::plan::{self, Overlap, Position};
+use crate::plan::{self, Next, Overlap, Position};
 use crate::policy::{MAX_INTERRUPTIONS_IN_A_ROW, OnUnknownDelivery, Policies};
 use crate::run::{Delivery, ErrorClass, Outcome, RequestId, RunId};
 use crate::sabotage::{Bug, on};
@@ -80,7 +81,7 @@ macro_rules! ending_job_columns {
         "id, requests, next_run_at_ms, schedule_kind, schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap, \
          starts_at_ms, ends_at_ms, max_runs, jitter_ms, calendar, expires_at_ms, on_unknown_delivery, overlap, \
          max_open_runs, policies, schedule_activated_at_ms, schedule_revision, planned_run_at_ms, scheduled_for_ms, \
-         attempt, failed_attempts, open_runs, running_at_ms, running_run_id, runs_started, failures_in_a_row, \
+         attempt, failed_attempts, then_scheduled_for_ms, then_run_at_ms, open_runs, running_at_ms, running_run_id, runs_started, failures_in_a_row, \
          interruptions_in_a_row"
     };
 }
@@ -102,6 +103,8 @@ SET next_run_at_ms = :next_run_at_ms,
     scheduled_for_ms = :scheduled_for_ms,
     attempt = :attempt,
     failed_attempts = :failed_attempts,
+    then_scheduled_for_ms = :then_scheduled_for_ms,
+    then_run_at_ms = :then_run_at_ms,
     ready = :ready,
     requests = :requests,
     planned_run_at_ms = :planned_run_at_ms,
@@ -145,10 +148,11 @@ struct EndingJob {
     schedule_revision: i64,
     /// The time of the schedule's own next run, whatever was asked for besides.
     own_run_at: Option<Timestamp>,
-    wake_at: Option<Timestamp>,
     scheduled_for: Option<Timestamp>,
     attempt: u32,
     failed_attempts: u32,
+    /// What comes after another attempt that waits already.
+    then: Option<Next>,
     requests: u32,
     open_runs: u32,
     running_at: Option<Timestamp>,
@@ -156,6 +160,17 @@ struct EndingJob {
     runs_started: u32,
     failures_in_a_row: u32,
     interruptions_in_a_row: u32,
+}
+
+impl EndingJob {
+    /// The next occurrence of its schedule, whether or not another attempt at an earlier one goes before it.
+    fn schedules_next(&self) -> Option<Next> {
+        if self.attempt > 1 {
+            return self.then;
+        }
+        let (scheduled_for, run_at) = self.scheduled_for.zip(self.own_run_at)?;
+        Some(Next { scheduled_for, run_at })
+    }
 }
 
 /// Ends a run and settles its job; `None` if the run had ended already, and then nothing was written.
@@ -214,7 +229,7 @@ fn load(tx: &Connection, id: JobId) -> Result<Option<EndingJob>> {
 fn read_job(row: &Row<'_>) -> Result<EndingJob> {
     let c = Columns::listed("mainspring_jobs", row, &JOB_NAMES)?;
     let requests = c.clamped_count("requests")?;
-    let wake_at = c.read("next_run_at_ms")?;
+    let next_run_at = c.read("next_run_at_ms")?;
     Ok(EndingJob {
         // What was made unreadable by hand must not keep its run from ending: the claim will name it.
         schedule: c.schedule().unwrap_or_else(|_| Schedule::at(Timestamp::MIN)),
@@ -224,11 +239,11 @@ fn read_job(row: &Row<'_>) -> Result<EndingJob> {
         policies: c.read("policies").unwrap_or_default(),
         activated_at: c.read("schedule_activated_at_ms")?,
         schedule_revision: c.read("schedule_revision")?,
-        own_run_at: if requests > 0 { c.read("planned_run_at_ms")? } else { wake_at },
-        wake_at,
+        own_run_at: if requests > 0 { c.read("planned_run_at_ms")? } else { next_run_at },
         scheduled_for: c.read("scheduled_for_ms")?,
         attempt: c.clamped_count("attempt")?,
         failed_attempts: c.clamped_count("failed_attempts")?,
+        then: c.then()?,
         requests,
         open_runs: c.clamped_count("open_runs")?,
         running_at: c.read("running_at_ms")?,
@@ -304,6 +319,7 @@ fn settle_job(
         }
         Some((at, counted)) => {
             let counted_before = failed_before(tx, run, ending.run_id)?;
+            job.then = job.schedules_next().filter(|next| next.scheduled_for != run.scheduled_for);
             job.scheduled_for = Some(run.scheduled_for);
             job.own_run_at = Some(at);
             job.attempt = run.attempt.saturating_add(1);
@@ -312,9 +328,9 @@ fn settle_job(
         None => plan_next(tx, ending, run, &mut job, now)?,
     }
     count(ending, run, &mut job, again.is_some());
-    write_job(tx, ending, run.job_id, &job, now)?;
+    let wake_at = write_job(tx, ending, run.job_id, &job, now)?;
     park_if_needed(tx, ending, run.job_id, &job, now)?;
-    Ok(if job.requests > 0 { job.wake_at } else { job.own_run_at })
+    Ok(wake_at)
 }
 
 fn close_open_run(tx: &Connection, run_id: RunId, job_id: JobId, job: &mut EndingJob) -> Result<()> {
@@ -340,7 +356,7 @@ fn may_try_again(run: &EndedRun, job: &EndingJob, at: Timestamp) -> bool {
         return true;
     }
     let schedule_is_newer = job.schedule_revision > run.job_revision;
-    let overtaken = job.schedule.is_recurring() && job.own_run_at.is_some_and(|next| next <= at);
+    let overtaken = job.schedule.is_recurring() && job.schedules_next().is_some_and(|next| next.run_at <= at);
     let expired = job.expires_at.is_some_and(|expiry| expiry <= at);
     !schedule_is_newer && !overtaken && !expired
 }
@@ -405,10 +421,6 @@ fn request_again(
         ":request_key": run.request_id,
         ":now_ms": now,
     })?;
-    job.wake_at = Some(match job.wake_at {
-        Some(wake_at) if job.requests > 0 => wake_at.min(at),
-        _ => at,
-    });
     job.requests = job.requests.saturating_add(1);
     Ok(())
 }
@@ -451,11 +463,11 @@ fn plan_next(
         expires_at: job.expires_at,
     };
     let owner_died = ending.error_class == Some(ErrorClass::OwnerDied);
-    if let Some(tried) = job.scheduled_for.filter(|_| job.attempt > 1) {
+    if job.attempt > 1 {
         // A run by hand has ended, and another attempt waits at an occurrence that has been run: it is as due as it
         // was, and no miss, unless the next occurrence came meanwhile.
-        let settled = misses::settled_until(tx, run.job_id, tried)?;
-        match plan::following(&position, settled).filter(|next| next.run_at <= now && !owner_died) {
+        let then = plan::after_attempt(&position, job.then);
+        match then.filter(|next| next.run_at <= now && !owner_died) {
             Some(next) => position.scheduled_for = Some(next.scheduled_for),
             None => return Ok(()),
         }
@@ -463,14 +475,14 @@ fn plan_next(
     // What came due after the owner had died was missed for want of an engine: the claim catches it up.
     let plan =
         if owner_died { plan::at_interruption(&position, now) } else { plan::at_completion(&position, now) };
-    misses::record(tx, run.job_id, &plan.misses, now)?;
+    misses::record(tx, &position, &plan.misses, now)?;
     job.scheduled_for = plan.next.map(|next| next.scheduled_for);
     job.own_run_at = plan.next.map(|next| {
         // What waited for this end has its turn now: the claim tells by this time that it was not missed.
         let queued = !owner_died && next.run_at <= now;
         if queued { now } else { next.run_at }
     });
-    (job.attempt, job.failed_attempts) = (1, 0);
+    (job.attempt, job.failed_attempts, job.then) = (1, 0, None);
     Ok(())
 }
 
@@ -498,8 +510,15 @@ fn count(ending: &Ending<'_>, run: &EndedRun, job: &mut EndingJob, again: bool) 
     }
 }
 
-fn write_job(tx: &Connection, ending: &Ending<'_>, id: JobId, job: &EndingJob, now: Timestamp) -> Result<()> {
-    let wake_at = if job.requests > 0 { job.wake_at } else { job.own_run_at };
+/// Writes what has become of the job, and says when it is claimed next.
+fn write_job(
+    tx: &Connection,
+    ending: &Ending<'_>,
+    id: JobId,
+    job: &EndingJob,
+    now: Timestamp,
+) -> Result<Option<Timestamp>> {
+    let wake_at = wake_at(tx, id, job.requests, job.own_run_at)?;
     // What waits for a person's decision is not over: it is listed, keeps its unique key and is not pruned.
     let finished = job.scheduled_for.is_none() && job.open_runs == 0 && !matches!(ending.then, Then::Park(_));
     let mut statement = tx.prepare_cached(UPDATE_JOB)?;
@@ -509,6 +528,8 @@ fn write_job(tx: &Connection, ending: &Ending<'_>, id: JobId, job: &EndingJob, n
         ":scheduled_for_ms": job.scheduled_for,
         ":attempt": job.attempt,
         ":failed_attempts": job.failed_attempts,
+        ":then_scheduled_for_ms": job.then.map(|next| next.scheduled_for),
+        ":then_run_at_ms": job.then.map(|next| next.run_at),
         ":ready": wake_at.is_some_and(|at| at <= now),
         ":requests": job.requests,
         ":planned_run_at_ms": if job.requests > 0 { job.own_run_at } else { None },
@@ -521,7 +542,7 @@ fn write_job(tx: &Connection, ending: &Ending<'_>, id: JobId, job: &EndingJob, n
         ":finished_at_ms": finished.then_some(now),
     });
     statement.raw_execute()?;
-    Ok(())
+    Ok(wake_at)
 }
 
 fn park_if_needed(

@@ -24,7 +24,7 @@ const INSERT_NAMED: &str = "
 INSERT INTO mainspring_jobs (name, kind, schedule_activated_at_ms, at_ms, created_at_ms, updated_at_ms)
 VALUES (:name, :kind, :now_ms, :now_ms, :now_ms, :now_ms)";
 
-/// Everything that a declaration says but its schedule.
+/// Everything that a declaration says but its schedule. A job that was held back is claimed again at its own time.
 const DESCRIBE: &str = "
 UPDATE mainspring_jobs
 SET queue = :queue,
@@ -37,6 +37,7 @@ SET queue = :queue,
     max_open_runs = :max_open_runs,
     policies = :policies,
     enabled = :enabled,
+    next_run_at_ms = coalesce(min(next_run_at_ms, planned_run_at_ms), next_run_at_ms),
     updated_at_ms = :now_ms
 WHERE id = :id";
 
@@ -60,7 +61,10 @@ const SET_NEXT: &str = "
 UPDATE mainspring_jobs
 SET schedule_activated_at_ms = :now_ms,
     schedule_revision = revision,
-    next_run_at_ms = CASE WHEN requests > 0 THEN next_run_at_ms ELSE :next_run_at_ms END,
+    next_run_at_ms = CASE
+        WHEN requests > 0 THEN coalesce(min(next_run_at_ms, :next_run_at_ms), next_run_at_ms)
+        ELSE :next_run_at_ms
+    END,
     planned_run_at_ms = CASE WHEN requests > 0 THEN :next_run_at_ms END,
     scheduled_for_ms = :scheduled_for_ms,
     attempt = 1 + coalesce((
@@ -68,6 +72,8 @@ SET schedule_activated_at_ms = :now_ms,
         FROM mainspring_runs
         WHERE job_id = :id AND scheduled_for_ms = :scheduled_for_ms AND request_id IS NULL), 0),
     failed_attempts = 0,
+    then_scheduled_for_ms = NULL,
+    then_run_at_ms = NULL,
     ready = 0,
     runs_started = 0,
     finished_at_ms = CASE WHEN :scheduled_for_ms IS NULL AND open_runs = 0 THEN :now_ms END

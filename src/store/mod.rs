@@ -41,6 +41,7 @@ mod settings;
 mod statistics;
 #[cfg(test)]
 mod views;
+mod wake;
 #[cfg(test)]
 mod year;
 

@@ -5,6 +5,7 @@ use rusqlite::{Connection, named_params};
 use super::insert::calendar_of;
 use super::misses;
 use super::read::require_job;
+use super::wake::wake_at;
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId};
 use crate::plan;
@@ -23,17 +24,21 @@ SET paused_at_ms = NULL,
     park_reason = NULL,
     failures_in_a_row = 0,
     interruptions_in_a_row = 0,
+    next_run_at_ms = coalesce(min(next_run_at_ms, planned_run_at_ms), next_run_at_ms),
+    ready = 0,
     finished_at_ms = CASE WHEN scheduled_for_ms IS NULL AND open_runs = 0 THEN coalesce(finished_at_ms, :now_ms) END,
     updated_at_ms = :now_ms
 WHERE id = :id";
 
 const MOVE_OWN_RUN: &str = "
 UPDATE mainspring_jobs
-SET next_run_at_ms = CASE WHEN requests > 0 THEN next_run_at_ms ELSE :next_run_at_ms END,
-    planned_run_at_ms = CASE WHEN requests > 0 THEN :next_run_at_ms END,
+SET next_run_at_ms = :wake_at_ms,
+    planned_run_at_ms = CASE WHEN requests > 0 THEN :run_at_ms END,
     scheduled_for_ms = :scheduled_for_ms,
     attempt = 1,
     failed_attempts = 0,
+    then_scheduled_for_ms = NULL,
+    then_run_at_ms = NULL,
     ready = 0,
     finished_at_ms = CASE WHEN :scheduled_for_ms IS NULL AND open_runs = 0 THEN :now_ms END
 WHERE id = :id";
@@ -77,18 +82,20 @@ pub(super) fn pass_over(tx: &Connection, job: &Job, since: Timestamp, now: Times
     }
     let calendar = calendar_of(tx, &job.schedule)?;
     let mut position = job.position(calendar.as_ref());
-    if let Some(tried) = job.scheduled_for.filter(|_| job.attempt > 1) {
+    if job.attempt > 1 {
         // Another attempt is as due as it was, unless the next occurrence came meanwhile.
-        match plan::following(&position, misses::settled_until(tx, id, tried)?) {
+        match plan::after_attempt(&position, job.then) {
             Some(next) if next.run_at <= now => position.scheduled_for = Some(next.scheduled_for),
             _ => return Ok(()),
         }
     }
     let plan = plan::on_resume(&position, since, now);
-    misses::record(tx, id, &plan.misses, now)?;
+    misses::record(tx, &position, &plan.misses, now)?;
+    let own = plan.next.map(|next| next.run_at);
     tx.prepare_cached(MOVE_OWN_RUN)?.execute(named_params! {
         ":id": id,
-        ":next_run_at_ms": plan.next.map(|next| next.run_at),
+        ":wake_at_ms": wake_at(tx, id, job.requests, own)?,
+        ":run_at_ms": own,
         ":scheduled_for_ms": plan.next.map(|next| next.scheduled_for),
         ":now_ms": now,
     })?;

@@ -48,6 +48,29 @@ WHERE id > :after
 ORDER BY id
 LIMIT :batch";
 
+// By a clock that was set back, a later attempt may be older than an earlier one. Attempts go in their order, so that
+// none is missing from the middle.
+const EARLIER_ATTEMPT_STAYS: &str = "
+SELECT CASE
+    WHEN r.attempt = 1 THEN 0
+    WHEN r.request_id IS NULL THEN EXISTS (
+        SELECT 1
+        FROM mainspring_runs earlier INDEXED BY mainspring_runs_occurrence
+        WHERE earlier.job_id = r.job_id
+            AND earlier.scheduled_for_ms = r.scheduled_for_ms
+            AND earlier.attempt = r.attempt - 1
+            AND earlier.request_id IS NULL)
+    ELSE EXISTS (
+        SELECT 1
+        FROM mainspring_runs earlier INDEXED BY mainspring_runs_request
+        WHERE earlier.job_id = r.job_id
+            AND earlier.request_id = r.request_id
+            AND earlier.attempt = r.attempt - 1
+            AND earlier.request_id IS NOT NULL)
+END AS stays
+FROM mainspring_runs r
+WHERE r.id = :id";
+
 const NEWEST_DROPPED: &str = "
 SELECT id
 FROM mainspring_runs
@@ -115,7 +138,12 @@ pub(crate) fn prune(
     cursor: &mut Cursor,
 ) -> Result<Pruned> {
     let runs = piece(tx, RUNS, keep, Some(newest_dropped), &mut cursor.run)?;
+    let mut dropped = 0;
     for id in &runs.old {
+        if earlier_attempt_stays(tx, *id)? {
+            continue;
+        }
+        dropped += 1;
         tx.prepare_cached(DROP_COMPLETION)?.execute(named_params! { ":id": id })?;
         tx.prepare_cached(DROP_LATE)?.execute(named_params! { ":id": id })?;
         tx.prepare_cached(DROP_RUN)?.execute(named_params! { ":id": id })?;
@@ -129,11 +157,17 @@ pub(crate) fn prune(
         tx.prepare_cached(DROP_MISS)?.execute(named_params! { ":id": id })?;
     }
     Ok(Pruned {
-        runs: runs.old.len(),
+        runs: dropped,
         jobs: jobs.old.len(),
         misses: misses.old.len(),
         done: runs.last && jobs.last && misses.last,
     })
+}
+
+fn earlier_attempt_stays(tx: &Connection, id: i64) -> Result<bool> {
+    Ok(tx
+        .prepare_cached(EARLIER_ATTEMPT_STAYS)?
+        .query_row(named_params! { ":id": id }, |row| row.get("stays"))?)
 }
 
 struct Piece {

@@ -6,8 +6,8 @@ use super::claim::park;
 use super::insert::calendar_of;
 use super::rows::{job, job_columns};
 use crate::error::Result;
-use crate::job::JobId;
-use crate::plan;
+use crate::job::{Job, JobId};
+use crate::plan::{self, Next};
 use crate::time::Timestamp;
 
 /// At most so many are planned in one transaction.
@@ -33,6 +33,10 @@ const PLAN: &str = "
 UPDATE mainspring_jobs
 SET next_run_at_ms = :next_run_at_ms,
     scheduled_for_ms = :scheduled_for_ms,
+    attempt = :attempt,
+    failed_attempts = CASE WHEN :attempt > 1 THEN failed_attempts ELSE 0 END,
+    then_scheduled_for_ms = CASE WHEN :attempt > 1 THEN then_scheduled_for_ms END,
+    then_run_at_ms = CASE WHEN :attempt > 1 THEN then_run_at_ms END,
     ready = 0,
     finished_at_ms = CASE WHEN :scheduled_for_ms IS NULL THEN :now_ms END
 WHERE id = :id";
@@ -53,10 +57,14 @@ pub(crate) fn replan(tx: &Connection, now: Timestamp) -> Result<usize> {
         }
     }
     for (id, read) in &found {
-        let next = match read {
+        let (next, attempt) = match read {
+            // Another attempt that lost its time is due now.
+            Ok(Job { scheduled_for: Some(scheduled_for), attempt, .. }) if *attempt > 1 => {
+                (Some(Next { scheduled_for: *scheduled_for, run_at: now }), *attempt)
+            }
             Ok(job) => {
                 let calendar = calendar_of(tx, &job.schedule)?;
-                plan::repaired(&job.position(calendar.as_ref()), job.last_scheduled_for, now)
+                (plan::repaired(&job.position(calendar.as_ref()), job.last_scheduled_for, now), 1)
             }
             Err(error) => {
                 park(tx, *id, &error.to_string(), now)?;
@@ -67,6 +75,7 @@ pub(crate) fn replan(tx: &Connection, now: Timestamp) -> Result<usize> {
             ":id": id,
             ":next_run_at_ms": next.map(|next| next.run_at),
             ":scheduled_for_ms": next.map(|next| next.scheduled_for),
+            ":attempt": attempt,
             ":now_ms": now,
         })?;
     }

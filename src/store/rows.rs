@@ -7,10 +7,11 @@ use rusqlite::types::FromSql;
 
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId};
-use crate::plan::{Miss, Overlap};
+use crate::plan::{Miss, Next, Overlap};
 use crate::policy::Policies;
 use crate::run::{Completion, Run, RunId};
 use crate::schedule::{Schedule, StoredSchedule};
+use crate::time::Timestamp;
 
 /// The columns of a row by name; an unreadable one is an [`Error::MalformedRow`] that names table, id and column.
 ///
@@ -105,6 +106,13 @@ impl<'r> Columns<'r> {
         Schedule::from_stored(&stored).map_err(|error| self.malformed("schedule_text", error.to_string()))
     }
 
+    /// What comes after another attempt that waits.
+    pub(crate) fn then(&self) -> Result<Option<Next>> {
+        let scheduled_for: Option<Timestamp> = self.read("then_scheduled_for_ms")?;
+        let run_at: Option<Timestamp> = self.read("then_run_at_ms")?;
+        Ok(scheduled_for.zip(run_at).map(|(scheduled_for, run_at)| Next { scheduled_for, run_at }))
+    }
+
     pub(crate) fn overlap(&self) -> Result<Overlap> {
         let word: String = self.read("overlap")?;
         overlap_of(&word, self.count("max_open_runs")?)
@@ -162,9 +170,9 @@ macro_rules! job_columns {
          every_ms, anchor_ms, time_zone, gap, starts_at_ms, ends_at_ms, max_runs, jitter_ms, calendar, \
          expires_at_ms, on_interrupt, on_unknown_delivery, overlap, max_open_runs, policies, enabled, \
          paused_at_ms, pause_reason, parked_at_ms, park_reason, schedule_activated_at_ms, next_run_at_ms, \
-         scheduled_for_ms, attempt, failed_attempts, requests, planned_run_at_ms, open_runs, running_at_ms, \
-         running_run_id, last_run_at_ms, last_scheduled_for_ms, last_outcome, runs_started, failures_in_a_row, \
-         interruptions_in_a_row, revision, schedule_revision, created_at_ms, updated_at_ms, finished_at_ms"
+         scheduled_for_ms, attempt, failed_attempts, then_scheduled_for_ms, then_run_at_ms, requests, \
+         planned_run_at_ms, open_runs, running_at_ms, running_run_id, last_run_at_ms, last_scheduled_for_ms, \
+         last_outcome, runs_started, failures_in_a_row, interruptions_in_a_row, revision, schedule_revision, created_at_ms, updated_at_ms, finished_at_ms"
     };
 }
 pub(crate) use job_columns;
@@ -196,6 +204,7 @@ pub(crate) fn job(row: &Row<'_>) -> Result<Job> {
         next_run_at: c.read("next_run_at_ms")?,
         scheduled_for: c.read("scheduled_for_ms")?,
         attempt: c.count("attempt")?,
+        then: c.then()?,
         requests: c.count("requests")?,
         open_runs: c.count("open_runs")?,
         running_at: c.read("running_at_ms")?,

@@ -78,15 +78,10 @@ pub(crate) fn by_name(tx: &Connection, name: &str) -> Result<Option<Job>> {
 /// Occurrences of the old schedule that came and were not run go on record before the new one takes over.
 pub(super) fn close_old_schedule(tx: &Connection, job: &Job, now: Timestamp) -> Result<()> {
     let calendar = calendar_of(tx, &job.schedule)?;
-    let mut position = job.position(calendar.as_ref());
-    if let Some(tried) = job.scheduled_for.filter(|_| job.attempt > 1) {
-        // What waits is another attempt at an occurrence that has been run; those after it may have come.
-        let following = plan::following(&position, misses::settled_until(tx, job.id, tried)?);
-        let Some(following) = following else { return Ok(()) };
-        position.scheduled_for = Some(following.scheduled_for);
-    }
+    // Where another attempt waits, its occurrence has been run; those after it may have come.
+    let position = job.position_ahead(calendar.as_ref());
     let missed = plan::at_edit(&position, now);
-    misses::record(tx, job.id, &missed, now)
+    misses::record(tx, &position, &missed, now)
 }
 
 fn same_description(spec: &JobSpec, stored: &Job) -> bool {

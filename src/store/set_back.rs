@@ -5,8 +5,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::insert::calendar_of;
-use super::misses;
 use super::rows::{Columns, job, job_columns};
+use super::wake::wake_at;
 use crate::error::Result;
 use crate::job::{Job, JobId};
 use crate::plan::{self, Miss, Next, Position};
@@ -29,7 +29,7 @@ FROM mainspring_jobs INDEXED BY mainspring_jobs_name
 WHERE name IS NOT NULL
     AND schedule_kind <> 'at'
     AND finished_at_ms IS NULL
-    AND scheduled_for_ms > :now_ms"
+    AND coalesce(then_scheduled_for_ms, scheduled_for_ms) > :now_ms"
 );
 
 const MISSES_AHEAD: &str = "
@@ -47,24 +47,36 @@ UPDATE mainspring_misses
 SET to_ms = :to_ms, occurrences = :occurrences, exact = :exact
 WHERE id = :id";
 
-const COUNT_FROM: &str = "
-UPDATE mainspring_jobs
-SET schedule_activated_at_ms = min(schedule_activated_at_ms, :now_ms)
-WHERE id = :id";
-
 const HAS_RUN: &str = "
 SELECT EXISTS (
     SELECT 1
     FROM mainspring_runs
     WHERE job_id = :job_id AND scheduled_for_ms = :at_ms AND request_id IS NULL)";
 
+// An attempt that waited and is overtaken now is given up, as by a claim.
 const MOVE: &str = "
 UPDATE mainspring_jobs
 SET schedule_activated_at_ms = min(schedule_activated_at_ms, :now_ms),
-    next_run_at_ms = CASE WHEN requests > 0 THEN next_run_at_ms ELSE :next_run_at_ms END,
-    planned_run_at_ms = CASE WHEN requests > 0 THEN :next_run_at_ms END,
+    next_run_at_ms = :wake_at_ms,
+    planned_run_at_ms = CASE WHEN requests > 0 THEN :run_at_ms END,
     scheduled_for_ms = :scheduled_for_ms,
+    attempt = 1,
+    failed_attempts = 0,
+    then_scheduled_for_ms = NULL,
+    then_run_at_ms = NULL,
     ready = 0
+WHERE id = :id";
+
+const OWN_RUN_AT: &str = "
+SELECT CASE WHEN requests > 0 THEN planned_run_at_ms ELSE next_run_at_ms END AS own_run_at_ms
+FROM mainspring_jobs
+WHERE id = :id";
+
+const MOVE_WHAT_FOLLOWS: &str = "
+UPDATE mainspring_jobs
+SET schedule_activated_at_ms = min(schedule_activated_at_ms, :now_ms),
+    then_scheduled_for_ms = :scheduled_for_ms,
+    then_run_at_ms = :run_at_ms
 WHERE id = :id";
 
 // Waits that began by the wrong clock end as much earlier as it was ahead: those of another attempt, of a run that was
@@ -78,6 +90,11 @@ SET at_ms = CASE WHEN schedule_kind = 'at' AND attempt = 1 AND requests = 0 THEN
         ELSE scheduled_for_ms
     END,
     next_run_at_ms = max(:now_ms, next_run_at_ms - :by_ms),
+    planned_run_at_ms = CASE
+        WHEN attempt > 1 OR schedule_kind <> 'at' AND scheduled_for_ms <= :now_ms
+        THEN min(planned_run_at_ms, max(:now_ms, planned_run_at_ms - :by_ms))
+        ELSE planned_run_at_ms
+    END,
     ready = 0
 WHERE ready = 0 AND claimable = 1
     AND next_run_at_ms > :now_ms
@@ -96,6 +113,11 @@ SET at_ms = CASE WHEN schedule_kind = 'at' AND attempt = 1 AND requests = 0 THEN
         ELSE scheduled_for_ms
     END,
     next_run_at_ms = max(:now_ms, next_run_at_ms - :by_ms),
+    planned_run_at_ms = CASE
+        WHEN attempt > 1 OR schedule_kind <> 'at' AND scheduled_for_ms <= :now_ms
+        THEN min(planned_run_at_ms, max(:now_ms, planned_run_at_ms - :by_ms))
+        ELSE planned_run_at_ms
+    END,
     ready = 0
 WHERE ready = 1 AND claimable = 1
     AND next_run_at_ms > :now_ms
@@ -151,59 +173,68 @@ pub(crate) fn set_back(tx: &Connection, by: Duration, now: Timestamp) -> Result<
 
 fn plan_anew(tx: &Connection, job: &Job, now: Timestamp) -> Result<bool> {
     let calendar = calendar_of(tx, &job.schedule)?;
-    let mut position = job.position(calendar.as_ref());
-    position.activated_at = position.activated_at.min(now);
+    let position = job.position_ahead(calendar.as_ref());
+    let position = Position { activated_at: position.activated_at.min(now), ..position };
     // A read that fails counts as a run: what is in doubt does not run twice.
     let has_run = |at: Timestamp| has_run(tx, job.id, at).unwrap_or(true);
     for (id, miss) in misses_ahead(tx, job.id, now)? {
-        match plan::taken_back(&position, &miss, now, has_run) {
-            None => {
-                tx.prepare_cached(DROP_MISS)?.execute(named_params! { ":id": id })?;
-            }
-            Some(left) if left != miss => {
-                tx.prepare_cached(SHORTEN_MISS)?.execute(named_params! {
-                    ":id": id,
-                    ":to_ms": left.to,
-                    ":occurrences": i64::try_from(left.occurrences).unwrap_or(i64::MAX),
-                    ":exact": left.exact,
-                })?;
-            }
-            Some(_) => {}
+        take_back(tx, id, &miss, plan::taken_back(&position, &miss, now, has_run))?;
+    }
+    match plan::on_clock_set_back(&position, now, has_run) {
+        Some(next) if Some(next.scheduled_for) != position.scheduled_for => {
+            go_on_with(tx, job, next, now)?;
+            Ok(true)
         }
+        _ => Ok(false),
     }
-    if job.attempt > 1 {
-        // Its occurrence is tried again first; the claim plans what comes then.
-        tx.prepare_cached(COUNT_FROM)?.execute(named_params! { ":id": job.id, ":now_ms": now })?;
-        return Ok(false);
+}
+
+/// Shortens a row of misses, or drops it where nothing of it is left.
+fn take_back(tx: &Connection, id: i64, miss: &Miss, left: Option<Miss>) -> Result<()> {
+    match left {
+        None => {
+            tx.prepare_cached(DROP_MISS)?.execute(named_params! { ":id": id })?;
+        }
+        Some(left) if left != *miss => {
+            tx.prepare_cached(SHORTEN_MISS)?.execute(named_params! {
+                ":id": id,
+                ":to_ms": left.to,
+                ":occurrences": i64::try_from(left.occurrences).unwrap_or(i64::MAX),
+                ":exact": left.exact,
+            })?;
+        }
+        Some(_) => {}
     }
-    let Some(next) = plan::on_clock_set_back(&position, now, has_run) else { return Ok(false) };
-    if Some(next.scheduled_for) == job.scheduled_for {
-        return Ok(false);
+    Ok(())
+}
+
+/// The schedule goes on with `next`: at once, or after the attempt that waits, if that has its turn before.
+fn go_on_with(tx: &Connection, job: &Job, next: Next, now: Timestamp) -> Result<()> {
+    let waiting = own_run_at(tx, job.id)?.filter(|_| job.attempt > 1);
+    if waiting.is_some_and(|at| at < next.run_at) {
+        tx.prepare_cached(MOVE_WHAT_FOLLOWS)?.execute(named_params! {
+            ":id": job.id,
+            ":run_at_ms": next.run_at,
+            ":scheduled_for_ms": next.scheduled_for,
+            ":now_ms": now,
+        })?;
+        return Ok(());
     }
     tx.prepare_cached(MOVE)?.execute(named_params! {
         ":id": job.id,
-        ":next_run_at_ms": next.run_at,
+        ":wake_at_ms": wake_at(tx, job.id, job.requests, Some(next.run_at))?,
+        ":run_at_ms": next.run_at,
         ":scheduled_for_ms": next.scheduled_for,
         ":now_ms": now,
     })?;
-    Ok(true)
+    Ok(())
 }
 
-/// The occurrence to go on with after another attempt at one that lies ahead of the clock: the first one from now that
-/// has no run.
-pub(crate) fn next_after(
-    tx: &Connection,
-    job: JobId,
-    position: &Position<'_>,
-    now: Timestamp,
-) -> Result<Option<Next>> {
-    let Some(ahead) = position.scheduled_for else { return Ok(None) };
-    let following = plan::following(position, misses::settled_until(tx, job, ahead)?);
-    let Some(last) = following.map(|next| next.scheduled_for) else {
-        return Ok(None);
-    };
-    let position = Position { scheduled_for: Some(last), ..*position };
-    Ok(plan::on_clock_set_back(&position, now, |at| at == ahead || has_run(tx, job, at).unwrap_or(true)))
+/// When the job's own run is claimed, after what waits was moved.
+fn own_run_at(tx: &Connection, job: JobId) -> Result<Option<Timestamp>> {
+    Ok(tx
+        .prepare_cached(OWN_RUN_AT)?
+        .query_row(named_params! { ":id": job }, |row| row.get("own_run_at_ms"))?)
 }
 
 fn has_run(tx: &Connection, job: JobId, at: Timestamp) -> Result<bool> {

@@ -48,6 +48,7 @@ fn job(id: i64) -> Job {
         next_run_at: None,
         scheduled_for: None,
         attempt: 1,
+        then: None,
         requests: 0,
         open_runs: 0,
         running_at: None,

@@ -116,7 +116,7 @@ INSERT INTO mainspring_late_results (run_id, arrived_at_ms, outcome, output) VAL
 
 INSERT INTO mainspring_misses (job_id, from_ms, to_ms, occurrences, exact, reason, recorded_at_ms) VALUES
     ( 1, 1767420000000, 1767423500000, 8, 1, 'downtime',  1767500000000),
-    ( 1, 1767423600000, 1767423600000, 1, 1, 'coalesced', 1767500000000),
+    ( 1, 1767423550000, 1767423550000, 1, 1, 'coalesced', 1767500000000),
     (13, 1767599000000, 1767599000000, 1, 1, 'overlap',   1767599100000),
     ( 7, 1767596400000, 1767596400000, 1, 1, 'paused',    1767599100000),
     ( 6, 1767590000000, 1767590000000, 1, 1, 'expired',   1767599100000),

@@ -27,6 +27,10 @@ const REFUSED_BY_CHECK: &[(&str, &str)] = &[
     ("next_run_is_after_1970", "UPDATE mainspring_jobs SET next_run_at_ms = 0 WHERE id = 1"),
     ("next_run_names_its_occurrence", "UPDATE mainspring_jobs SET scheduled_for_ms = NULL WHERE id = 1"),
     ("attempts_count_from_one", "UPDATE mainspring_jobs SET attempt = 0 WHERE id = 1"),
+    (
+        "what_follows_waits_for_an_attempt",
+        "UPDATE mainspring_jobs SET then_run_at_ms = 1767600000000 WHERE id = 6",
+    ),
     ("only_a_next_run_can_be_ready", "UPDATE mainspring_jobs SET ready = 1 WHERE id = 3"),
     ("requests_are_not_negative", "UPDATE mainspring_jobs SET requests = -1 WHERE id = 1"),
     (

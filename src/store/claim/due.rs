@@ -7,7 +7,7 @@ use rusqlite::Row;
 use super::Burst;
 use crate::error::Result;
 use crate::job::JobId;
-use crate::plan::{self, CatchUp, Overlap, Position};
+use crate::plan::{self, CatchUp, Next, Overlap, Position};
 use crate::policy::{OnInterrupt, Policies};
 use crate::run::RunId;
 use crate::schedule::{Calendar, Schedule};
@@ -20,8 +20,8 @@ macro_rules! due_columns {
         "id, kind, schedule_kind, schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap, starts_at_ms, \
          ends_at_ms, max_runs, jitter_ms, calendar, policies, paused_at_ms, parked_at_ms, name, queue, args, \
          on_interrupt, overlap, max_open_runs, expires_at_ms, enabled, schedule_activated_at_ms, next_run_at_ms, \
-         scheduled_for_ms, attempt, failed_attempts, requests, planned_run_at_ms, open_runs, running_run_id, \
-         runs_started, revision"
+         scheduled_for_ms, attempt, failed_attempts, then_scheduled_for_ms, then_run_at_ms, requests, \
+         planned_run_at_ms, open_runs, running_run_id, runs_started, revision"
     };
 }
 pub(super) use due_columns;
@@ -29,7 +29,7 @@ pub(super) use due_columns;
 static NAMES: LazyLock<Box<[&str]>> = LazyLock::new(|| names_in(due_columns!()));
 
 /// A row of the ready index.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct DueJob {
     pub(super) id: JobId,
     pub(super) name: Option<String>,
@@ -50,6 +50,7 @@ pub(super) struct DueJob {
     pub(super) scheduled_for: Option<Timestamp>,
     pub(super) attempt: u32,
     pub(super) failed_attempts: u32,
+    pub(super) then: Option<Next>,
     pub(super) requests: u32,
     pub(super) planned_run_at: Option<Timestamp>,
     pub(super) open_runs: u32,
@@ -90,6 +91,7 @@ impl DueJob {
             scheduled_for: c.read("scheduled_for_ms")?,
             attempt: c.count("attempt")?,
             failed_attempts: c.count("failed_attempts")?,
+            then: c.then()?,
             requests: c.count("requests")?,
             planned_run_at: c.read("planned_run_at_ms")?,
             open_runs: c.count("open_runs")?,
@@ -99,21 +101,42 @@ impl DueJob {
         })
     }
 
+    /// When the schedule's own run is claimed, whatever was asked for besides.
+    pub(super) fn own_run_at(&self) -> Option<Timestamp> {
+        if self.requests > 0 { self.planned_run_at } else { Some(self.next_run_at) }
+    }
+
     /// Whether the schedule's own run goes first, before a run that was asked for.
     pub(super) fn own_run_is_due(&self, now: Timestamp) -> bool {
-        self.may_run && self.planned_run_at.is_some_and(|at| at <= now)
+        self.may_run && self.own_run_at().is_some_and(|at| at <= now)
+    }
+
+    /// The job with its next occurrence in the place of another attempt at `scheduled_for`: that is given up, and its
+    /// failure is on record.
+    pub(super) fn overtaken_by(&self, next: Next) -> Self {
+        let mut job = self.clone();
+        job.scheduled_for = Some(next.scheduled_for);
+        (job.attempt, job.failed_attempts, job.then) = (1, 0, None);
+        if job.requests > 0 {
+            job.planned_run_at = Some(next.run_at);
+        } else {
+            job.next_run_at = next.run_at;
+        }
+        job
+    }
+
+    /// Whether its occurrence was put off: it may be claimed later than its schedule says.
+    fn put_off_until(&self) -> Option<Timestamp> {
+        let planned = self.scheduled_for?.plus(self.schedule.jitter_window());
+        self.own_run_at().filter(|at| planned < *at)
     }
 
     /// Whether its occurrence waited for the end of a run, as its overlap policy says, and has its turn now: then it
     /// was not missed, and how late it may be caught up is not asked.
     pub(super) fn was_queued(&self, now: Timestamp) -> bool {
-        let put_off = self
-            .scheduled_for
-            .is_some_and(|occurrence| occurrence.plus(self.schedule.jitter_window()) < self.next_run_at);
         self.overlap != Overlap::Skip
-            && put_off
             && !self.catch_up.runs_them_all()
-            && now.since(self.next_run_at) <= plan::ON_TIME
+            && self.put_off_until().is_some_and(|at| now.since(at) <= plan::ON_TIME)
     }
 
     pub(super) fn position<'a>(&'a self, calendar: Option<&'a Calendar>) -> Position<'a> {
@@ -133,10 +156,7 @@ impl DueJob {
     /// When a catch-up run may start, if not now. One that has been deferred already starts when its time comes; but if
     /// that time passed while nobody could claim it, it is one of many again that would start together.
     pub(super) fn spread(&self, burst: &mut Burst, now: Timestamp) -> Result<Option<Timestamp>> {
-        let was_deferred = self
-            .scheduled_for
-            .is_some_and(|occurrence| occurrence.plus(self.schedule.jitter_window()) < self.next_run_at);
-        let its_time_has_come = was_deferred && now.since(self.next_run_at) < self.catch_up.pause();
+        let its_time_has_come = self.put_off_until().is_some_and(|at| now.since(at) < self.catch_up.pause());
         if !self.schedule.is_recurring() || its_time_has_come {
             return Ok(None);
         }

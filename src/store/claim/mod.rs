@@ -14,15 +14,17 @@ use rusqlite::{Connection, named_params};
 
 use self::due::DueJob;
 use self::verify::was_interrupted;
+use super::misses;
 use super::parameters::bind;
 use super::savepoint::Savepoint;
-use super::{misses, set_back};
+use super::wake::wake_at;
 use crate::error::{Error, Result, caught};
 use crate::exchange::ClaimedRun;
 use crate::job::JobId;
 use crate::plan::{self, CatchUp, Fire, Next, Trigger};
 use crate::policy::{Durability, OnInterrupt};
 use crate::run::{OwnerId, RequestId, RunId};
+use crate::schedule::Calendar;
 use crate::time::Timestamp;
 
 /// What a claim is asked for.
@@ -98,6 +100,8 @@ SET ready = 0,
     scheduled_for_ms = :next_scheduled_for_ms,
     attempt = :next_attempt,
     failed_attempts = :next_failed_attempts,
+    then_scheduled_for_ms = :then_scheduled_for_ms,
+    then_run_at_ms = :then_run_at_ms,
     requests = :requests,
     planned_run_at_ms = :planned_run_at_ms,
     open_runs = open_runs + 1,
@@ -110,15 +114,17 @@ SET ready = 0,
     finished_at_ms = CASE WHEN :from_request THEN finished_at_ms END
 WHERE id = :id AND claimable = 1";
 
-// What was asked for besides has its turn now, and keeps the job from being over.
+// What was asked for besides keeps the job from being over.
 const MOVE_ON: &str = "
 UPDATE mainspring_jobs
 SET ready = 0,
-    next_run_at_ms = CASE WHEN requests > 0 THEN :now_ms ELSE :next_run_at_ms END,
-    planned_run_at_ms = CASE WHEN requests > 0 THEN :next_run_at_ms END,
+    next_run_at_ms = :wake_at_ms,
+    planned_run_at_ms = CASE WHEN requests > 0 THEN :run_at_ms END,
     scheduled_for_ms = :scheduled_for_ms,
     attempt = 1,
     failed_attempts = 0,
+    then_scheduled_for_ms = NULL,
+    then_run_at_ms = NULL,
     finished_at_ms = CASE
         WHEN :scheduled_for_ms IS NULL AND open_runs = 0 AND requests = 0 THEN :now_ms
         ELSE finished_at_ms
@@ -263,6 +269,8 @@ fn claim_job(
         // Only a job whose overlap policy is to stop its open run is claimable while it runs.
         return supersede(tx, job, now, claims);
     }
+    let overtaken = overtaken(tx, job, now)?;
+    let job = overtaken.as_ref().unwrap_or(job);
     let Some(decision) = decide(tx, job, now)? else {
         return Err(Error::MalformedRow {
             table: "mainspring_jobs",
@@ -274,10 +282,12 @@ fn claim_job(
     if let Some(Fire { trigger: Trigger::CatchUp, .. }) = decision.fire
         && let Some(at) = job.spread(burst, now)?
     {
-        return wait_until(tx, job.id, at);
+        let scheduled_for = job.scheduled_for.unwrap_or(at);
+        return move_on(tx, job, Some(Next { scheduled_for, run_at: at }), now);
     }
-    misses::record(tx, job.id, &decision.misses, now)?;
+    let position = job.position(decision.calendar.as_ref());
     let Some(fire) = decision.fire else {
+        misses::record(tx, &position, &decision.misses, now)?;
         return move_on(tx, job, decision.next, now);
     };
     let opening = Opening {
@@ -288,15 +298,31 @@ fn claim_job(
         request_id: None,
     };
     let Some(run_id) = open_run(tx, job, &opening, request.owner, now)? else {
-        // The occurrence is on record as run: whatever the clock did, it is not run again.
-        return move_on(tx, job, decision.following, now);
+        // The occurrence is on record as run: whatever the clock did, it is not run again. It stands for nothing that
+        // came after it.
+        let passed = decision.misses.iter().filter(|miss| miss.to < fire.scheduled_for);
+        misses::record(tx, &position, &passed.copied().collect::<Vec<_>>(), now)?;
+        let after_it = plan::Position { scheduled_for: Some(fire.scheduled_for), ..position };
+        return move_on(tx, job, plan::after_attempt(&after_it, job.then), now);
     };
+    misses::record(tx, &position, &decision.misses, now)?;
     let counted = decision.attempt == 1;
-    mark_running(tx, job, run_id, &Marked::own(&decision, job, counted, now), now)?;
+    mark_running(tx, job, run_id, &Marked::own(tx, &decision, job, counted)?, now)?;
     let verify = was_interrupted(tx, job, &opening)?;
     let next = decision.next.map(|next| next.run_at);
     claims.runs.push(claimed(job, run_id, &opening, request.owner, next, verify, now));
     Ok(())
+}
+
+/// The job as its next occurrence finds it that has come before another attempt at the one before; `None` if there is
+/// no such attempt, or if it has its turn.
+fn overtaken(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<DueJob>> {
+    if job.attempt == 1 {
+        return Ok(None);
+    }
+    let calendar = super::insert::calendar_of(tx, &job.schedule)?;
+    let then = plan::after_attempt(&job.position(calendar.as_ref()), job.then);
+    Ok(then.filter(|next| next.run_at <= now).map(|next| job.overtaken_by(next)))
 }
 
 /// What a due job does now.
@@ -306,51 +332,26 @@ struct Decision {
     failed_attempts: u32,
     misses: Vec<plan::Miss>,
     next: Option<Next>,
-    /// The occurrence after the one that would fire.
-    following: Option<Next>,
+    calendar: Option<Calendar>,
 }
 
 fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decision>> {
     let Some(scheduled_for) = job.scheduled_for else { return Ok(None) };
     let calendar = super::insert::calendar_of(tx, &job.schedule)?;
     let position = job.position(calendar.as_ref());
-    let following = if job.attempt == 1 {
-        plan::following(&position, scheduled_for)
-    } else if scheduled_for > now {
-        // The clock was set back while the first attempt ran, or since: what comes again has its turn again.
-        set_back::next_after(tx, job.id, &position, now)?
-    } else {
-        plan::following(&position, misses::settled_until(tx, job.id, scheduled_for)?)
-    };
-    if job.attempt > 1 && job.expires_at.is_some_and(|expiry| expiry <= now) {
+    if job.attempt > 1 {
         // Another attempt is a start, too. The occurrence has been run, so that it is no miss.
+        let expired = job.expires_at.is_some_and(|expiry| expiry <= now);
+        let next = plan::after_attempt(&position, job.then);
         return Ok(Some(Decision {
-            fire: None,
+            fire: (!expired).then_some(Fire { scheduled_for, trigger: Trigger::Retry }),
             attempt: job.attempt,
             failed_attempts: job.failed_attempts,
             misses: Vec::new(),
-            next: following,
-            following,
+            next,
+            calendar,
         }));
     }
-    if job.attempt > 1 && following.is_none_or(|next| next.run_at > now) {
-        let fire = Fire { scheduled_for, trigger: Trigger::Retry };
-        return Ok(Some(Decision {
-            fire: Some(fire),
-            attempt: job.attempt,
-            failed_attempts: job.failed_attempts,
-            misses: Vec::new(),
-            next: following,
-            following,
-        }));
-    }
-    // A retry that was overtaken by the next occurrence is given up: its failure is on record.
-    let position = match following {
-        Some(next) if job.attempt > 1 => {
-            plan::Position { scheduled_for: Some(next.scheduled_for), ..position }
-        }
-        _ => position,
-    };
     let queued = CatchUp::latest().within(Duration::MAX);
     let position = match job.was_queued(now) {
         true => plan::Position { catch_up: &queued, ..position },
@@ -372,7 +373,7 @@ fn decide(tx: &Connection, job: &DueJob, now: Timestamp) -> Result<Option<Decisi
         failed_attempts: 0,
         misses: plan.misses,
         next: plan.next,
-        following,
+        calendar,
     }))
 }
 
@@ -416,6 +417,7 @@ struct Marked {
     next_run_at: Option<Timestamp>,
     next_attempt: u32,
     next_failed_attempts: u32,
+    then: Option<Next>,
     requests: u32,
     planned_run_at: Option<Timestamp>,
     last_scheduled_for: Option<Timestamp>,
@@ -424,20 +426,21 @@ struct Marked {
 }
 
 impl Marked {
-    /// The job's own occurrence was claimed; requests that wait come next.
-    fn own(decision: &Decision, job: &DueJob, counted: bool, now: Timestamp) -> Self {
+    /// The job's own occurrence was claimed; the next one comes, or what was asked for besides.
+    fn own(tx: &Connection, decision: &Decision, job: &DueJob, counted: bool) -> Result<Self> {
         let own = decision.next.map(|next| next.run_at);
-        Self {
+        Ok(Self {
             next: decision.next,
-            next_run_at: if job.requests > 0 { Some(now) } else { own },
+            next_run_at: wake_at(tx, job.id, job.requests, own)?,
             next_attempt: 1,
             next_failed_attempts: 0,
+            then: None,
             requests: job.requests,
-            planned_run_at: if job.requests > 0 { own } else { None },
+            planned_run_at: own.filter(|_| job.requests > 0),
             last_scheduled_for: decision.fire.map(|fire| fire.scheduled_for),
             counted,
             from_request: false,
-        }
+        })
     }
 }
 
@@ -450,6 +453,8 @@ fn mark_running(tx: &Connection, job: &DueJob, run_id: RunId, marked: &Marked, n
         ":next_scheduled_for_ms": marked.next.map(|next| next.scheduled_for),
         ":next_attempt": marked.next_attempt,
         ":next_failed_attempts": marked.next_failed_attempts,
+        ":then_scheduled_for_ms": marked.then.map(|next| next.scheduled_for),
+        ":then_run_at_ms": marked.then.map(|next| next.run_at),
         ":requests": marked.requests,
         ":planned_run_at_ms": marked.planned_run_at,
         ":last_scheduled_for_ms": marked.last_scheduled_for,
@@ -491,11 +496,13 @@ fn claimed(
     }
 }
 
-/// Nothing runs for what was due: the next occurrence takes its place.
+/// Nothing runs now for what was due: the next occurrence takes its place, or the same at another time.
 fn move_on(tx: &Connection, job: &DueJob, next: Option<Next>, now: Timestamp) -> Result<()> {
+    let own = next.map(|next| next.run_at);
     tx.prepare_cached(MOVE_ON)?.execute(named_params! {
         ":id": job.id,
-        ":next_run_at_ms": next.map(|next| next.run_at),
+        ":wake_at_ms": wake_at(tx, job.id, job.requests, own)?,
+        ":run_at_ms": own,
         ":scheduled_for_ms": next.map(|next| next.scheduled_for),
         ":now_ms": now,
     })?;

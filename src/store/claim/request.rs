@@ -10,10 +10,11 @@ use crate::job::JobId;
 use crate::plan::{Next, Trigger};
 use crate::run::RequestId;
 use crate::store::rows::Columns;
+use crate::store::wake::wake_at;
 use crate::time::Timestamp;
 
 const FIRST: &str = "
-SELECT id, trigger, scheduled_for_ms, attempt, failed_attempts, request_key
+SELECT id, trigger, scheduled_for_ms, attempt, failed_attempts, run_at_ms, request_key
 FROM mainspring_requests INDEXED BY mainspring_requests_of_job
 WHERE job_id = :job_id
 ORDER BY run_at_ms, id
@@ -23,15 +24,10 @@ const TAKE: &str = "
 DELETE FROM mainspring_requests
 WHERE id = :id";
 
-const NEXT_TIME: &str = "
-SELECT min(run_at_ms)
-FROM mainspring_requests INDEXED BY mainspring_requests_of_job
-WHERE job_id = :job_id";
-
 const LEFT: &str = "
 UPDATE mainspring_jobs
 SET requests = :requests,
-    next_run_at_ms = CASE WHEN :requests > 0 THEN :next_request_ms ELSE planned_run_at_ms END,
+    next_run_at_ms = :wake_at_ms,
     planned_run_at_ms = CASE WHEN :requests > 0 THEN planned_run_at_ms END,
     ready = 0
 WHERE id = :id";
@@ -42,6 +38,7 @@ struct Request {
     scheduled_for: Timestamp,
     attempt: u32,
     failed_attempts: u32,
+    run_at: Timestamp,
     request_key: Option<RequestId>,
 }
 
@@ -55,11 +52,14 @@ pub(super) fn claim_request(
 ) -> Result<()> {
     let Some(first) = first(tx, job.id)? else {
         // The count says that there is one, the table that there is none: believe the table.
-        return leave(tx, job.id, 0, None);
+        return leave(tx, job, 0);
     };
+    if first.run_at > now {
+        // The schedule's own time has come, and the job is held back.
+        return leave(tx, job, job.requests);
+    }
     tx.prepare_cached(TAKE)?.execute(named_params! { ":id": first.id })?;
     let requests = job.requests.saturating_sub(1);
-    let next_request = next_time(tx, job.id)?;
     let opening = Opening {
         scheduled_for: first.scheduled_for,
         trigger: first.trigger,
@@ -70,15 +70,16 @@ pub(super) fn claim_request(
     };
     let Some(run_id) = open_run(tx, job, &opening, request.owner, now)? else {
         // A past occurrence that has run already is not run again.
-        return leave(tx, job.id, requests, next_request);
+        return leave(tx, job, requests);
     };
     let own = job.planned_run_at.zip(job.scheduled_for);
-    let next_run_at = if requests > 0 { next_request } else { job.planned_run_at };
+    let next_run_at = next_time(tx, job, requests)?;
     let marked = Marked {
         next: own.map(|(run_at, scheduled_for)| Next { scheduled_for, run_at }),
         next_run_at,
         next_attempt: job.attempt,
         next_failed_attempts: job.failed_attempts,
+        then: job.then,
         requests,
         planned_run_at: if requests > 0 { job.planned_run_at } else { None },
         last_scheduled_for: None,
@@ -106,19 +107,23 @@ fn read(row: &Row<'_>) -> Result<Request> {
         scheduled_for: c.read("scheduled_for_ms")?,
         attempt: c.count("attempt")?,
         failed_attempts: c.count("failed_attempts")?,
+        run_at: c.read("run_at_ms")?,
         request_key: c.read("request_key")?,
     })
 }
 
-fn next_time(tx: &Connection, job: JobId) -> Result<Option<Timestamp>> {
-    Ok(tx.prepare_cached(NEXT_TIME)?.query_row(named_params! { ":job_id": job }, |row| row.get(0))?)
+/// When the job is claimed next while so many requests wait. The own time of one that is held back does not count as
+/// long as there are any.
+fn next_time(tx: &Connection, job: &DueJob, requests: u32) -> Result<Option<Timestamp>> {
+    let counts = job.may_run || requests == 0;
+    wake_at(tx, job.id, requests, job.planned_run_at.filter(|_| counts))
 }
 
-fn leave(tx: &Connection, job: JobId, requests: u32, next_request: Option<Timestamp>) -> Result<()> {
+fn leave(tx: &Connection, job: &DueJob, requests: u32) -> Result<()> {
     tx.prepare_cached(LEFT)?.execute(named_params! {
-        ":id": job,
+        ":id": job.id,
         ":requests": requests,
-        ":next_request_ms": next_request,
+        ":wake_at_ms": next_time(tx, job, requests)?,
     })?;
     Ok(())
 }

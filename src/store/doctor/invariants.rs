@@ -154,6 +154,18 @@ pub(super) const INVARIANTS: &[Invariant] = &[
             LIMIT 20",
     },
     Invariant {
+        name: "a_request_does_not_hold_back_the_schedule",
+        sql: "
+            SELECT 'job ' || id || ' has its own run at ' || planned_run_at_ms || ' and waits until ' || next_run_at_ms AS detail
+            FROM mainspring_jobs
+            WHERE requests > 0
+              AND planned_run_at_ms < next_run_at_ms
+              AND enabled = 1
+              AND paused_at_ms IS NULL
+              AND parked_at_ms IS NULL
+            LIMIT 20",
+    },
+    Invariant {
         name: "a_request_belongs_to_a_job",
         sql: "
             SELECT 'request ' || request.id || ' is for job ' || request.job_id || ', which does not exist' AS detail
@@ -265,7 +277,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
             HAVING count(*) > 1
             LIMIT 20",
     },
-    // A coalesced occurrence stands for the run that was made instead of it; one that was missed may be backfilled.
+    // One that was missed may be backfilled, or tried again by hand.
     Invariant {
         name: "an_occurrence_is_run_or_missed",
         sql: "
@@ -277,8 +289,6 @@ pub(super) const INVARIANTS: &[Invariant] = &[
              AND run.scheduled_for_ms BETWEEN miss.from_ms AND miss.to_ms
              AND run.request_id IS NULL
              AND run.trigger <> 'backfill'
-            WHERE miss.reason <> 'coalesced'
-              AND run.trigger <> 'backfill'
             LIMIT 20",
     },
     // The file.

@@ -50,6 +50,10 @@ const BREAKS: &[(&str, &[&str])] = &[
     ),
     ("UPDATE mainspring_jobs SET requests = 1 WHERE id = 15", &["requests_counts_the_requests"]),
     (
+        "UPDATE mainspring_jobs SET next_run_at_ms = planned_run_at_ms + 1 WHERE id = 10",
+        &["a_request_does_not_hold_back_the_schedule"],
+    ),
+    (
         "UPDATE mainspring_requests SET job_id = 777 WHERE id = 1;
          UPDATE mainspring_jobs SET requests = 0, planned_run_at_ms = NULL WHERE id = 10",
         &["a_request_belongs_to_a_job", "foreign_keys_hold"],
@@ -89,7 +93,7 @@ const BREAKS: &[(&str, &[&str])] = &[
         &["an_occurrence_succeeds_once"],
     ),
     (
-        "UPDATE mainspring_misses SET reason = 'downtime' WHERE reason = 'coalesced'",
+        "UPDATE mainspring_misses SET to_ms = 1767423600000 WHERE reason = 'coalesced'",
         &["an_occurrence_is_run_or_missed"],
     ),
     ("DELETE FROM mainspring_meta", &["the_file_has_its_meta_row"]),
