@@ -1,5 +1,5 @@
 //! What is driven in place of the real core: a file that is a lock, commands that fail as they are told, and the
-//! order of events of `src/core/writer.rs`. It keeps account of what was written.
+//! order of events of `src/core/writer`. It keeps account of what was written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

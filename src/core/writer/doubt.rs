@@ -1,0 +1,45 @@
+//! Commits that returned an error: nobody is answered before the file has told what became of them.
+
+use super::Core;
+use super::batch::Batch;
+use crate::error::Result;
+use crate::store::owners;
+use crate::time::Timestamp;
+
+/// A transaction whose commit returned an error: the mark of its writer tells what became of it.
+pub(in crate::core) struct Unresolved {
+    pub(super) writer_id: i64,
+    pub(super) transaction_no: i64,
+    pub(super) batch: Batch,
+}
+
+impl Core {
+    /// After a commit that returned an error: the writer's mark tells whether the transaction is in the file.
+    pub(super) fn resolve(&mut self, now: Timestamp) -> Result<()> {
+        while let Some(last) = self.unresolved.last() {
+            let marked = owners::marked(self.conn()?, last.writer_id)?;
+            let Some(Unresolved { transaction_no, mut batch, .. }) = self.unresolved.pop() else { break };
+            if marked == Some(transaction_no) {
+                self.committed(batch);
+                tracing::info!("the commit that returned an error is in the file");
+            } else {
+                // It is not in the file. The same commands are driven again; claims are made anew. Until one of them
+                // is written, what lies in the log may still come to life: a process that is killed now leaves it to
+                // the next one to read.
+                batch.commands.commands_mut().iter_mut().for_each(|command| command.doubt());
+                self.transact(Batch::new(batch.commands), now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what a replaced writer did not know of its last commit. Its claims have started no handler, and are
+    /// given back like all that it made in its last moment.
+    pub(super) fn adopt(&mut self) {
+        for left in self.shared.take_unresolved() {
+            let Unresolved { writer_id, transaction_no, batch } = left;
+            let batch = Batch::new(batch.commands);
+            self.unresolved.push(Unresolved { writer_id, transaction_no, batch });
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One transaction: the commands, then the claims that the free slots allow, one commit, then the answers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{Transaction, TransactionBehavior};
+
+use super::batch::{Batch, Failed, Run, apply_all, apply_apart};
+use super::doubt::Unresolved;
+use super::{Core, LOOK_AGAIN, use_sync};
+use crate::core::op::{Effect, Promise, Work};
+use crate::error::{Error, Result};
+use crate::policy::Durability;
+use crate::run::OwnerId;
+use crate::sabotage::{Bug, on};
+use crate::store::claim::{ClaimRequest, claim};
+use crate::store::{Sync, deliver, owners};
+use crate::time::Timestamp;
+
+impl Core {
+    /// One transaction: the commands, then the claims that the free slots allow, one commit, then the answers.
+    pub(super) fn transact(&mut self, mut batch: Batch, now: Timestamp) -> Result<()> {
+        match self.write(&mut batch, now) {
+            Ok(()) => {
+                self.committed(batch);
+                Ok(())
+            }
+            Err(Failed::Before(error)) => Err(error),
+            Err(Failed::Commit(error)) if on(Bug::CommitErrorMeansNo) => Err(error),
+            Err(Failed::Commit(error)) => {
+                // Unknown, never no: neither a handler nor a delivery starts, and nobody is answered, before the
+                // file has told what became of it.
+                tracing::warn!(%error, "a commit returned an error: looking at what became of it");
+                let (writer_id, transaction_no) = (self.writer_id, self.transaction_no);
+                self.unresolved.push(Unresolved { writer_id, transaction_no, batch });
+                self.spent = self.conn.take();
+                Err(error)
+            }
+        }
+    }
+
+    fn write(&mut self, batch: &mut Batch, now: Timestamp) -> std::result::Result<(), Failed> {
+        let durability = self.shared.db.options().durability;
+        let sync = self.choose_sync(batch.commands.commands(), durability)?;
+        let generation = Arc::clone(&self.generation);
+        let (writer_id, transaction_no) = (self.writer_id, self.transaction_no + 1);
+        let Some(conn) = &self.conn else { return Err(Failed::Before(Error::Closed)) };
+        let mut tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+        let before = conn.total_changes();
+        let effects = match apply_all(&tx, batch.commands.commands_mut(), now).map_err(Failed::Before)? {
+            Run::All(effects) => effects,
+            Run::OneFailed => {
+                drop(tx);
+                tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+                apply_apart(&tx, batch.commands.commands_mut(), now).map_err(Failed::Before)?
+            }
+        };
+        batch.may_stop_runs = effects.may_stop_runs;
+        let rooms = self.rooms(&effects.ended, &effects.delivered);
+        let mut deliveries_left: HashMap<OwnerId, usize> = HashMap::new();
+        for room in rooms {
+            let request = ClaimRequest {
+                owner: room.owner,
+                queue: &room.queue,
+                slots: room.slots,
+                kinds: &room.kinds,
+                synced: sync == Sync::Full,
+                careful: self.careful,
+                durability,
+            };
+            let burst = self.burst.entry(room.owner).or_default();
+            let claims = claim(&tx, &request, burst, now).map_err(|error| {
+                self.careful = !error.is_transient();
+                Failed::Before(error)
+            })?;
+            if claims.runs.is_empty() && room.slots > 0 && !claims.needs_sync && !claims.left {
+                batch.stuck.insert(Arc::clone(&room.queue));
+            }
+            batch.needs_sync |= claims.needs_sync;
+            batch.may_stop_runs |= !claims.superseded.is_empty();
+            batch.runs.extend(claims.runs);
+            batch.parked.extend(claims.parked);
+            let left = deliveries_left.entry(room.owner).or_insert(room.deliveries);
+            if *left > 0 {
+                let taken =
+                    deliver::take_up(&tx, room.owner, &room.queue, *left, now).map_err(Failed::Before)?;
+                *left -= taken.len().min(*left);
+                batch.deliveries.extend(taken);
+            }
+        }
+        if conn.total_changes() == before && (self.failures == 0 || self.log_room.is_full()) {
+            // Nothing was written: there is nothing to commit, and no mark to leave. After a failure the mark is
+            // written all the same, to learn whether the file can be written again; on a full disk that is learnt
+            // otherwise.
+            tx.rollback()?;
+            return Ok(());
+        }
+        owners::mark(&tx, writer_id, transaction_no, now).map_err(Failed::Before)?;
+        if generation.is_over() {
+            return Err(Failed::Before(Error::Closed));
+        }
+        self.transaction_no = transaction_no;
+        tx.commit().map_err(|error| Failed::Commit(error.into()))
+    }
+
+    /// The sync of the next commit: that of the command which needs the most.
+    fn choose_sync(&mut self, commands: &[Box<dyn Work>], durability: Durability) -> Result<Sync> {
+        let conn = self.conn.as_ref().ok_or(Error::Closed)?;
+        let full = self.needs_sync
+            || Promise::Repaired.needs_sync(durability)
+            || commands.iter().any(|command| command.promise(conn).needs_sync(durability));
+        use_sync(conn, &mut self.synchronous, full)
+    }
+
+    /// The transaction is in the file: now handlers start and callers are answered.
+    pub(super) fn committed(&mut self, batch: Batch) {
+        let (mut ended, mut delivered) = (Vec::new(), Vec::new());
+        for command in batch.commands.commands() {
+            match command.effect() {
+                Effect::FreesSlot(run) => ended.push(run),
+                Effect::FreesDelivery(run) => delivered.push(run),
+                Effect::None | Effect::MayStopRuns => {}
+            }
+        }
+        (self.needs_sync, self.careful) = (batch.needs_sync, false);
+        self.log_room.count_transaction();
+        let again = self.shared.clock.steady() + LOOK_AGAIN;
+        self.stuck = batch.stuck.into_iter().map(|queue| (queue, again)).collect();
+        self.liveness.look_at_stops |= batch.may_stop_runs;
+        self.shared.engines.ended(&ended, &delivered);
+        let claims = batch.runs.len();
+        let is_over = !self.shared.engines.hand_over(&self.generation, batch.runs, batch.deliveries);
+        batch.commands.answer(|command| command.answer());
+        // Told last: whoever listens to the log may be slow, or panic.
+        for (job, reason) in &batch.parked {
+            tracing::warn!(job = job.0, reason, "a job was parked");
+        }
+        if is_over {
+            // This commit slipped in after the watchdog had given this generation up: the next one gives its
+            // claims back, since no handler of them has started.
+            tracing::warn!(claims, "claims of a replaced writer are left to be given back");
+        }
+    }
+}
