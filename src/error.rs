@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::job::JobId;
 use crate::run::RunId;
@@ -136,11 +137,9 @@ pub enum Error {
     )]
     LeftInTransaction,
     /// Another connection held the database longer than the busy timeout.
-    #[error(
-        "the database was busy for {waited_ms} ms: another connection holds a long transaction; try again"
-    )]
+    #[error("the database was busy{}: another connection holds a long transaction; try again", for_long(*waited_ms))]
     Busy {
-        /// How long was waited, in milliseconds.
+        /// How long was waited, in milliseconds; 0 if that is not known, as on a connection of the application.
         waited_ms: u64,
     },
     /// The disk is full.
@@ -297,6 +296,16 @@ impl Error {
         matches!(self, Self::ClaimLost(_))
     }
 
+    /// The same error of a connection, or for a caller, that waited for so long before giving up.
+    pub(crate) fn after_waiting(self, waited: Duration) -> Self {
+        match self {
+            Self::Busy { .. } => {
+                Self::Busy { waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX) }
+            }
+            other => other,
+        }
+    }
+
     /// The same error for another caller, as far as it can be had twice.
     pub(crate) fn twin(&self) -> Self {
         match self {
@@ -360,6 +369,10 @@ pub(crate) fn caught<T>(what: &'static str, call: impl FnOnce() -> Result<T>) ->
         .unwrap_or_else(|panic| Err(Error::Panicked { what, why: panic_message(&*panic) }))
 }
 
+fn for_long(waited_ms: u64) -> String {
+    if waited_ms == 0 { String::new() } else { format!(" for {waited_ms} ms") }
+}
+
 /// The text of `panic!("…")`; other payloads have none.
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
@@ -375,7 +388,8 @@ impl From<rusqlite::Error> for Error {
         match error.sqlite_error_code() {
             // The last is how SQLite says that others had the locks of the log each time that it tried.
             Some(DatabaseBusy | DatabaseLocked | FileLockingProtocolFailed) => {
-                Self::Busy { waited_ms: crate::store::BUSY_TIMEOUT.as_millis() as u64 }
+                // SQLite does not say for how long.
+                Self::Busy { waited_ms: 0 }
             }
             Some(DiskFull) => Self::DiskFull,
             _ => Self::Sqlite(error),

@@ -225,6 +225,35 @@ fn told(
     (Box::new(op), receiver)
 }
 
+/// A clock that stands still but for what a test adds to it.
+#[derive(Default)]
+struct Standing(AtomicU32);
+
+impl Clock for Standing {
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    fn steady(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::SeqCst).into())
+    }
+}
+
+#[test]
+fn a_caller_is_told_how_long_the_file_was_busy_for_it() {
+    // Whatever the busy timeout was, the error said that 10,000 ms had been waited.
+    let dir = tempfile::tempdir().unwrap();
+    let options = OpenOptions::new(dir.path().join("app.db")).busy_timeout(Duration::from_millis(30));
+    let clock = Arc::new(Standing::default());
+    let writer = Handle::start(Database::open(&options).unwrap(), clock.clone()).unwrap();
+    let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+    let failed = writer.write_blocking::<()>(Promise::Kept, false, move |_, _| {
+        clock.0.fetch_add(20, Ordering::SeqCst);
+        Err(rusqlite::Error::SqliteFailure(busy, None).into())
+    });
+    assert!(matches!(failed, Err(Error::Busy { waited_ms: 40 })), "{failed:?}");
+}
+
 /// A transaction that changed nothing is not committed.
 fn write_something(tx: &Connection) -> Result<()> {
     tx.execute_batch("CREATE TABLE IF NOT EXISTS done (it); INSERT INTO done VALUES (1);")?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::files::{Identity, Place, millis};
+use super::files::{Identity, Place};
 use super::history::{self, Standing};
 use super::migrate::{self, Migrated};
 use super::options::OpenOptions;
@@ -57,9 +57,8 @@ pub(super) fn connect(place: &Place, options: &OpenOptions) -> Result<Connection
 pub(super) fn explain(error: Error, place: &Place, options: &OpenOptions) -> Error {
     let path = || place.named().to_owned();
     let sqlite = match error {
-        Error::Busy { .. } => return Error::Busy { waited_ms: millis(options.busy_timeout) },
         Error::Sqlite(error) => error,
-        other => return other,
+        other => return other.after_waiting(options.busy_timeout),
     };
     match sqlite.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Error::NotADatabase { path: path() },

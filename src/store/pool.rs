@@ -56,10 +56,7 @@ impl Readers {
     ) -> Result<R> {
         match self {
             Self::Own { pool, failure } => {
-                let waited = |error| match error {
-                    Error::Busy { .. } => Error::Busy { waited_ms: millis(options.busy_timeout) },
-                    other => other,
-                };
+                let waited = |error: Error| error.after_waiting(options.busy_timeout);
                 let conn = taken(pool, options).map_err(|error| match error {
                     // The pool has only a text for it; the caller needs to know the kind.
                     Error::CannotOpen { .. } => failure.take().map_or(error, waited),

@@ -99,7 +99,8 @@ impl Core {
         if self.generation.is_over() {
             return Duration::ZERO;
         }
-        match caught("the writer", || self.try_step()) {
+        let waits = self.shared.db.options().busy_timeout;
+        match caught("the writer", || self.try_step()).map_err(|error| error.after_waiting(waits)) {
             Ok(sleep) => {
                 let full = self.log_room.is_full();
                 if self.failures > 0 || self.told_full != full {

@@ -57,7 +57,10 @@ impl Core {
         let impatient = self.shared.inbox.take_if(self.generation.number, |command| {
             is_over(&**command) || hopeless && command.patience() == Patience::Caller
         });
-        impatient.answer(|command| command.fail(error.twin()));
+        impatient.answer(|command| {
+            let waited = steady.saturating_sub(command.since());
+            command.fail(error.twin().after_waiting(waited));
+        });
         for unresolved in &mut self.unresolved {
             let impatient = unresolved.batch.commands.take_if(|command| is_over(&**command));
             impatient.answer(|command| command.fail(Error::OutcomeUnknown { why: error.to_string() }));
