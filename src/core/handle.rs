@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::drive::Drive;
@@ -24,7 +23,7 @@ use crate::run::OwnerId;
 use crate::sabotage::{Bug, on};
 use crate::store::complete::{Recorded, complete};
 use crate::store::owners::NewOwner;
-use crate::store::{Database, deliver, owners, sabotage};
+use crate::store::{Database, Tx, deliver, owners, sabotage};
 use crate::time::{Clock, Timestamp};
 
 /// So many commands may wait; a caller beyond gets [`Error::Overloaded`]. At 10,000 commits a second in groups
@@ -104,7 +103,7 @@ impl Handle {
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         promise: Promise,
-        run: impl FnMut(&Connection, Timestamp) -> Result<T> + Send + 'static,
+        run: impl FnMut(&Tx<'_>, Timestamp) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.submit(promise, Patience::Caller, Effect::None, run).await
     }
@@ -112,7 +111,7 @@ impl Handle {
     /// The same for what may stop or end open runs.
     pub(crate) async fn write_stopping<T: Send + 'static>(
         &self,
-        run: impl FnMut(&Connection, Timestamp) -> Result<T> + Send + 'static,
+        run: impl FnMut(&Tx<'_>, Timestamp) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.submit(Promise::Kept, Patience::Caller, Effect::MayStopRuns, run).await
     }
@@ -128,7 +127,7 @@ impl Handle {
         promise: Promise,
         patience: Patience,
         effect: Effect,
-        run: impl FnMut(&Connection, Timestamp) -> Result<T> + Send + 'static,
+        run: impl FnMut(&Tx<'_>, Timestamp) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         // A thread that a fork left behind would never answer, and may hold any lock.
         self.database().check_process()?;
@@ -146,7 +145,7 @@ impl Handle {
         &self,
         promise: Promise,
         effect_stops: bool,
-        run: impl FnMut(&Connection, Timestamp) -> Result<T> + Send + 'static,
+        run: impl FnMut(&Tx<'_>, Timestamp) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.database().check_process()?;
         let (sender, receiver) = sync_channel(1);

@@ -26,14 +26,17 @@ struct State<W> {
     waiting: VecDeque<W>,
     /// Taken, and neither answered nor put back.
     in_hand: usize,
-    /// Since the last step took commands, somebody brought one or has news.
+    /// The last so many of those that wait were brought since a step took commands.
+    brought: usize,
+    /// Since the last step took commands, somebody has news.
     news: bool,
     closed: bool,
     /// The writer of this generation takes commands and says how long to rest; earlier ones were replaced.
     generation: u32,
     /// Until when there is nothing to do, as the last step found.
     rests_until: Option<Instant>,
-    asleep: u32,
+    /// Somebody may be asleep who was not woken since.
+    asleep: bool,
 }
 
 /// Why a command is not taken.
@@ -50,11 +53,12 @@ impl<W> Default for Inbox<W> {
         let state = State {
             waiting: VecDeque::new(),
             in_hand: 0,
+            brought: 0,
             news: false,
             closed: false,
             generation: 0,
             rests_until: None,
-            asleep: 0,
+            asleep: false,
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -74,8 +78,22 @@ impl<W> State<W> {
             return Err(Refused::Full(self.waiting.len()));
         }
         self.waiting.push_back(command);
-        self.news = true;
+        self.brought += 1;
         Ok(())
+    }
+
+    /// Whether something came that the last step does not know of.
+    fn has_news(&self) -> bool {
+        self.news || self.brought > 0
+    }
+
+    /// Moves commands from the front into a hand that may hold so many in all.
+    fn hand_out(&mut self, commands: &mut Vec<W>, most: usize) -> usize {
+        let count = self.waiting.len().min(most.saturating_sub(commands.len()));
+        commands.extend(self.waiting.drain(..count));
+        self.in_hand += count;
+        self.brought = self.brought.min(self.waiting.len());
+        count
     }
 }
 
@@ -84,10 +102,10 @@ impl<W> Inbox<W> {
     pub(super) fn push(&self, command: W, most: usize) -> Result<(), Refused> {
         let mut state = self.lock();
         state.add(command, most)?;
-        let asleep = state.asleep > 0;
+        // A call of the system each time, so not for a thread that is awake, or was woken by somebody else just now.
+        let wake = mem::take(&mut state.asleep);
         drop(state);
-        if asleep {
-            // A call of the system each time, so not for a thread that is awake.
+        if wake {
             self.changed.notify_all();
         }
         Ok(())
@@ -102,8 +120,8 @@ impl<W> Inbox<W> {
     #[cfg(test)]
     pub(super) fn push_all(&self, commands: Vec<W>) {
         let mut state = self.lock();
+        state.brought += commands.len();
         state.waiting.extend(commands);
-        state.news = true;
         drop(state);
         self.changed.notify_all();
     }
@@ -113,11 +131,11 @@ impl<W> Inbox<W> {
         let mut state = self.lock();
         let mut commands = Vec::new();
         if state.generation == generation {
-            state.news = false;
-            let count = state.waiting.len().min(BATCH);
-            commands.extend(state.waiting.drain(..count));
-            state.in_hand += count;
+            state.hand_out(&mut commands, BATCH);
+            // Of those that are left the step knows as well.
+            (state.news, state.brought) = (false, 0);
         }
+        drop(state);
         self.hand(generation, commands)
     }
 
@@ -127,6 +145,7 @@ impl<W> Inbox<W> {
         let (commands, left): (VecDeque<W>, VecDeque<W>) =
             mem::take(&mut state.waiting).into_iter().partition(picks);
         state.waiting = left;
+        state.brought = state.brought.min(state.waiting.len());
         state.in_hand += commands.len();
         drop(state);
         self.hand(generation, commands.into())
@@ -157,7 +176,7 @@ impl<W> Inbox<W> {
         }
         let earlier = state.rests_until.is_none_or(|before| until < before);
         state.rests_until = Some(until);
-        let wake = earlier && state.asleep > 0;
+        let wake = earlier && mem::take(&mut state.asleep);
         drop(state);
         if wake {
             self.changed.notify_all();
@@ -167,7 +186,7 @@ impl<W> Inbox<W> {
     /// Sleeps until there is news, or the time has come that the last step said.
     pub(super) fn sleep(&self, generation: u32) {
         let mut state = self.lock();
-        while state.generation == generation && !state.news && !state.is_done() {
+        while state.generation == generation && !state.has_news() && !state.is_done() {
             let left = state.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
             let Some(left) = left.filter(|left| !left.is_zero()) else { return };
             if on(Bug::LostWakeup) {
@@ -175,9 +194,8 @@ impl<W> Inbox<W> {
                 drop(state);
                 state = self.lock();
             }
-            state.asleep += 1;
+            state.asleep = true;
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-            state.asleep -= 1;
         }
     }
 
@@ -255,6 +273,17 @@ impl<W> Hand<W> {
 
     pub(super) fn commands_mut(&mut self) -> &mut [W] {
         &mut self.commands
+    }
+
+    /// Takes what has come meanwhile for the same transaction; how many those are. None for a writer that was replaced.
+    pub(super) fn take_more(&mut self) -> usize {
+        let mut state = self.inbox.lock();
+        if state.generation != self.generation {
+            return 0;
+        }
+        let count = state.hand_out(&mut self.commands, BATCH);
+        self.held += count;
+        count
     }
 
     /// Answers each.

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::error::{Error, Result, caught};
 use crate::policy::Durability;
 use crate::run::RunId;
+use crate::store::Tx;
 use crate::store::deliver::begin_needs_sync;
 use crate::time::Timestamp;
 
@@ -64,7 +65,7 @@ pub(super) trait Work: Send {
     fn since(&self) -> Duration;
     /// Runs it in a transaction; from scratch each time, since a commit that failed is driven again. An error
     /// or a panic that belongs to the command is kept for its caller, and what it wrote is rolled back.
-    fn apply(&mut self, tx: &Connection, now: Timestamp) -> Applied;
+    fn apply(&mut self, tx: &Tx<'_>, now: Timestamp) -> Applied;
     /// Answers with what the last `apply` came to; called after the commit.
     fn answer(self: Box<Self>);
     /// It was part of a commit that returned an error: no later error can say that it is not in the file.
@@ -115,7 +116,7 @@ pub(super) struct Op<T, F> {
 impl<T, F> Work for Op<T, F>
 where
     T: Send,
-    F: FnMut(&Connection, Timestamp) -> Result<T> + Send,
+    F: FnMut(&Tx<'_>, Timestamp) -> Result<T> + Send,
 {
     fn promise(&self, conn: &Connection) -> Promise {
         match self.promise {
@@ -139,7 +140,7 @@ where
         self.since
     }
 
-    fn apply(&mut self, tx: &Connection, now: Timestamp) -> Applied {
+    fn apply(&mut self, tx: &Tx<'_>, now: Timestamp) -> Applied {
         match caught("a command of the writer", || (self.run)(tx, now)) {
             Ok(value) => {
                 self.result = Some(Ok(value));

@@ -15,7 +15,7 @@ use super::op::{Answer, Applied, Effect, Op, Patience, Promise, Work};
 use super::owner::OwnerLock;
 use crate::error::{Error, Result};
 use crate::run::OwnerId;
-use crate::store::{Database, OpenOptions};
+use crate::store::{Database, OpenOptions, Tx};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 fn writer() -> (TempDir, Handle) {
@@ -28,7 +28,7 @@ fn writer() -> (TempDir, Handle) {
 fn counting(counter: &Arc<AtomicU32>, patience: Patience) -> (Box<dyn Work>, Receiver<Result<u32>>) {
     let (sender, receiver) = sync_channel(1);
     let counter = Arc::clone(counter);
-    let run = move |_: &Connection, _: Timestamp| Ok(counter.fetch_add(1, Ordering::SeqCst));
+    let run = move |_: &Tx<'_>, _: Timestamp| Ok(counter.fetch_add(1, Ordering::SeqCst));
     let answer = Answer::Thread(sender);
     let op = Op {
         promise: Promise::Repaired,
@@ -56,7 +56,7 @@ fn a_command_that_panics_takes_no_other_with_it() {
 /// A command that writes a calendar of this name, and then fails or not.
 fn writing(name: &'static str, fails: bool) -> (Box<dyn Work>, Receiver<Result<()>>) {
     let (sender, receiver) = sync_channel(1);
-    let run = move |tx: &Connection, now: Timestamp| {
+    let run = move |tx: &Tx<'_>, now: Timestamp| {
         tx.execute(
             "INSERT INTO mainspring_calendars (name, definition, updated_at_ms) VALUES (?1, '{}', ?2)",
             (name, now),
@@ -131,7 +131,7 @@ impl Work for Bomb {
     fn since(&self) -> Duration {
         Duration::ZERO
     }
-    fn apply(&mut self, _tx: &Connection, _now: Timestamp) -> Applied {
+    fn apply(&mut self, _tx: &Tx<'_>, _now: Timestamp) -> Applied {
         Applied::Keep
     }
     fn answer(self: Box<Self>) {}
@@ -215,7 +215,7 @@ fn told(
         effect: Effect::None,
         since: SystemClock.steady(),
         in_doubt: false,
-        run: move |tx: &Connection, _: Timestamp| {
+        run: move |tx: &Tx<'_>, _: Timestamp| {
             attempt += 1;
             run(attempt - 1, tx)
         },

@@ -8,7 +8,7 @@ use super::Queue;
 use crate::error::{Error, Result};
 use crate::job::{Enqueued, JobArgs, JobSpec, NewJob, Scheduled};
 use crate::schedule::Schedule;
-use crate::store::{enqueue, schedule};
+use crate::store::{Tx, enqueue, schedule};
 use crate::time::Timestamp;
 
 impl Queue {
@@ -22,7 +22,7 @@ impl Queue {
     /// [`enqueue`](Self::enqueue).
     pub fn enqueue_tx<A: JobArgs>(&self, tx: &Connection, job: impl Into<NewJob<A>>) -> Result<Enqueued> {
         let spec = self.spec(job)?;
-        self.in_transaction(tx, |now| enqueue::enqueue(tx, &spec, now))
+        self.in_transaction(tx, |now| enqueue::enqueue(&Tx::on(tx), &spec, now))
     }
 
     /// Enqueues many jobs in the caller's transaction. On an error the caller rolls back.
@@ -39,7 +39,10 @@ impl Queue {
         J: Into<NewJob<A>>,
     {
         let specs: Vec<JobSpec> = jobs.into_iter().map(|job| self.spec(job)).collect::<Result<_>>()?;
-        self.in_transaction(tx, |now| specs.iter().map(|spec| enqueue::enqueue(tx, spec, now)).collect())
+        self.in_transaction(tx, |now| {
+            let tx = &Tx::on(tx);
+            specs.iter().map(|spec| enqueue::enqueue(tx, spec, now)).collect()
+        })
     }
 
     /// Declares a job under a name in the caller's transaction.

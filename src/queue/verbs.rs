@@ -1,7 +1,5 @@
 //! What each method that writes does in its transaction; the async and the blocking methods share it.
 
-use rusqlite::Connection;
-
 use super::JobKey;
 use crate::core::Promise;
 use crate::error::Result;
@@ -10,7 +8,7 @@ use crate::run::{RequestId, RunId};
 use crate::schedule::Calendar;
 use crate::store::cancel::{self, Cancelled};
 use crate::store::replace_all::Converged;
-use crate::store::{calendars, enqueue, pause, redeliver, replace_all, run_now, schedule};
+use crate::store::{Tx, calendars, enqueue, pause, redeliver, replace_all, run_now, schedule};
 use crate::time::Timestamp;
 
 /// A function over a transaction, and what its commit promises.
@@ -21,17 +19,17 @@ pub(super) struct Verb<F> {
     pub(super) run: F,
 }
 
-fn kept<T, F: FnMut(&Connection, Timestamp) -> Result<T>>(run: F) -> Verb<F> {
+fn kept<T, F: FnMut(&Tx<'_>, Timestamp) -> Result<T>>(run: F) -> Verb<F> {
     Verb { promise: Promise::Kept, stops: false, run }
 }
 
-fn stopping<T, F: FnMut(&Connection, Timestamp) -> Result<T>>(run: F) -> Verb<F> {
+fn stopping<T, F: FnMut(&Tx<'_>, Timestamp) -> Result<T>>(run: F) -> Verb<F> {
     Verb { promise: Promise::Kept, stops: true, run }
 }
 
 /// A function that can be driven again after a commit that failed.
-pub(super) trait Transaction<T>: FnMut(&Connection, Timestamp) -> Result<T> + Send + 'static {}
-impl<T, F: FnMut(&Connection, Timestamp) -> Result<T> + Send + 'static> Transaction<T> for F {}
+pub(super) trait Transaction<T>: FnMut(&Tx<'_>, Timestamp) -> Result<T> + Send + 'static {}
+impl<T, F: FnMut(&Tx<'_>, Timestamp) -> Result<T> + Send + 'static> Transaction<T> for F {}
 
 pub(super) fn enqueue(spec: JobSpec) -> Verb<impl Transaction<Enqueued>> {
     kept(move |tx, now| enqueue::enqueue(tx, &spec, now))

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
+use super::Tx;
 use super::insert::{insert_job, replace_job};
 use crate::error::{Error, Result};
 use crate::job::{Enqueued, JobId, JobSpec, OnDuplicate};
@@ -13,7 +14,7 @@ FROM mainspring_jobs
 WHERE kind = :kind AND unique_key = :unique_key AND unique_key IS NOT NULL AND finished_at_ms IS NULL";
 
 /// Writes one job, unless an unfinished one holds its unique key; says which job the caller got.
-pub(crate) fn enqueue(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Result<Enqueued> {
+pub(crate) fn enqueue(tx: &Tx<'_>, spec: &JobSpec, now: Timestamp) -> Result<Enqueued> {
     let Some(unique) = &spec.unique else {
         return insert_job(tx, spec, now).map(Enqueued::Created);
     };

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, named_params};
 
+use super::Tx;
 use super::parameters::bind;
 use super::rows::overlap_columns;
 use crate::error::Result;
@@ -85,45 +86,49 @@ SET revision = revision + 1, updated_at_ms = :now_ms
 WHERE id = :id";
 
 /// Inserts a job and plans its first run.
-pub(crate) fn insert_job(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Result<JobId> {
+pub(crate) fn insert_job(tx: &Tx<'_>, spec: &JobSpec, now: Timestamp) -> Result<JobId> {
     match (&spec.name, spec.schedule.at_instant()) {
         (None, Some(at)) => insert_once(tx, spec, at, now),
-        (name, _) => {
-            tx.prepare_cached(INSERT_NAMED)?.execute(named_params! {
-                ":name": name,
-                ":kind": spec.kind,
-                ":now_ms": now,
-            })?;
-            let id = JobId(tx.last_insert_rowid());
-            describe(tx, id, spec, now)?;
-            set_schedule(tx, id, spec, now)?;
-            Ok(id)
-        }
+        _ => insert_declared(tx, spec, now),
     }
 }
 
-/// One statement for the many jobs that have neither a name nor a schedule.
-fn insert_once(tx: &Connection, spec: &JobSpec, at: Timestamp, now: Timestamp) -> Result<JobId> {
-    let (overlap, max_open_runs) = overlap_columns(spec.overlap);
-    let mut statement = tx.prepare_cached(INSERT_ONCE)?;
-    bind!(statement, INSERT_ONCE, {
+/// Inserts a job that has a name or a schedule.
+pub(crate) fn insert_declared(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Result<JobId> {
+    tx.prepare_cached(INSERT_NAMED)?.execute(named_params! {
+        ":name": spec.name,
         ":kind": spec.kind,
-        ":queue": spec.queue,
-        ":priority": spec.priority,
-        ":args": spec.args,
-        ":unique_key": spec.unique.as_ref().map(|unique| &unique.key),
-        ":at_ms": at,
-        ":expires_at_ms": spec.expires_at,
-        ":on_interrupt": spec.on_interrupt,
-        ":on_unknown_delivery": spec.on_unknown_delivery,
-        ":overlap": overlap,
-        ":max_open_runs": max_open_runs,
-        ":policies": spec.policies,
-        ":enabled": spec.enabled,
-        ":ready": at <= now,
         ":now_ms": now,
-    });
-    statement.raw_execute()?;
+    })?;
+    let id = JobId(tx.last_insert_rowid());
+    describe(tx, id, spec, now)?;
+    set_schedule(tx, id, spec, now)?;
+    Ok(id)
+}
+
+/// One statement for the many jobs that have neither a name nor a schedule.
+fn insert_once(tx: &Tx<'_>, spec: &JobSpec, at: Timestamp, now: Timestamp) -> Result<JobId> {
+    let (overlap, max_open_runs) = overlap_columns(spec.overlap);
+    tx.with(INSERT_ONCE, |statement| {
+        bind!(statement, INSERT_ONCE, {
+            ":kind": spec.kind,
+            ":queue": spec.queue,
+            ":priority": spec.priority,
+            ":args": spec.args,
+            ":unique_key": spec.unique.as_ref().map(|unique| &unique.key),
+            ":at_ms": at,
+            ":expires_at_ms": spec.expires_at,
+            ":on_interrupt": spec.on_interrupt,
+            ":on_unknown_delivery": spec.on_unknown_delivery,
+            ":overlap": overlap,
+            ":max_open_runs": max_open_runs,
+            ":policies": spec.policies,
+            ":enabled": spec.enabled,
+            ":ready": at <= now,
+            ":now_ms": now,
+        });
+        Ok(statement.raw_execute()?)
+    })?;
     Ok(JobId(tx.last_insert_rowid()))
 }
 

@@ -39,6 +39,7 @@ pub(crate) mod schedule;
 pub(crate) mod set_back;
 mod settings;
 mod statistics;
+mod tx;
 #[cfg(test)]
 mod views;
 mod wake;
@@ -51,6 +52,7 @@ pub(crate) use database::Database;
 pub use migrate::Migrated;
 pub use options::OpenOptions;
 pub(crate) use settings::{Sync, set_synchronous};
+pub(crate) use tx::Tx;
 
 /// How long a connection waits for another one's lock before it gives up.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -58,18 +58,24 @@ impl<'r> Columns<'r> {
     }
 
     fn index(&self, column: &str) -> Result<usize> {
-        let first = self.next.get();
-        let statement = self.row.as_ref();
-        let is_it = |index: usize| match self.names {
-            Some(names) => names.get(index).is_some_and(|name| *name == column),
-            None => statement.column_name(index).is_ok_and(|name| name == column),
+        let expected = self.next.get();
+        let index = if self.is_called(expected, column) {
+            expected
+        } else {
+            (0..self.row.as_ref().column_count())
+                .find(|index| self.is_called(*index, column))
+                .ok_or_else(|| self.malformed(column, "is not selected".to_owned()))?
         };
-        let index = (first..statement.column_count())
-            .chain(0..first)
-            .find(|index| is_it(*index))
-            .ok_or_else(|| self.malformed(column, "is not selected".to_owned()))?;
         self.next.set(index + 1);
         Ok(index)
+    }
+
+    #[inline]
+    fn is_called(&self, index: usize, column: &str) -> bool {
+        match self.names {
+            Some(names) => names.get(index).is_some_and(|name| *name == column),
+            None => self.row.as_ref().column_name(index).is_ok_and(|name| name == column),
+        }
     }
 
     pub(crate) fn malformed(&self, column: &str, why: String) -> Error {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::insert::{bump_revision, calendar_of, describe, insert_job, set_schedule};
+use super::insert::{bump_revision, calendar_of, describe, insert_declared, set_schedule};
 use super::misses;
 use super::pause::pass_over;
 use super::rows::{job, job_columns, overlap_columns};
@@ -24,7 +24,7 @@ pub(crate) fn schedule(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Resul
     };
     let Some(stored) = by_name(tx, name)? else {
         refuse_the_past(spec, now)?;
-        return insert_job(tx, spec, now).map(Scheduled::Created);
+        return insert_declared(tx, spec, now).map(Scheduled::Created);
     };
     if stored.kind != spec.kind {
         return Err(Error::NameHasOtherKind {

@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use rusqlite::Connection;
-
 use crate::core::inbox::Hand;
 use crate::core::op::{Applied, Effect, Work};
 use crate::error::{Error, Result};
 use crate::exchange::{ClaimedDelivery, ClaimedRun};
 use crate::job::JobId;
 use crate::run::RunId;
+use crate::store::Tx;
 use crate::store::savepoint::Savepoint;
 use crate::time::Timestamp;
 
@@ -78,17 +77,22 @@ impl Effects {
     }
 }
 
-/// What the commands of a transaction came to.
+/// What some commands of a transaction came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Run {
-    All(Effects),
+    All,
     /// One has failed after it had written something.
     OneFailed,
 }
 
 /// Runs the commands one after the other. Few of them fail, and fewer after they have written: only then the
 /// transaction is begun again, with each command in a savepoint, so that one that fails takes no other with it.
-pub(super) fn apply_all(tx: &Connection, commands: &mut [Box<dyn Work>], now: Timestamp) -> Result<Run> {
-    let mut effects = Effects::default();
+pub(super) fn apply_all(
+    tx: &Tx<'_>,
+    commands: &mut [Box<dyn Work>],
+    effects: &mut Effects,
+    now: Timestamp,
+) -> Result<Run> {
     for command in commands {
         let before = tx.total_changes();
         match command.apply(tx, now) {
@@ -100,15 +104,11 @@ pub(super) fn apply_all(tx: &Connection, commands: &mut [Box<dyn Work>], now: Ti
         }
         effects.add(command.effect());
     }
-    Ok(Run::All(effects))
+    Ok(Run::All)
 }
 
 /// Runs each command in a savepoint.
-pub(super) fn apply_apart(
-    tx: &Connection,
-    commands: &mut [Box<dyn Work>],
-    now: Timestamp,
-) -> Result<Effects> {
+pub(super) fn apply_apart(tx: &Tx<'_>, commands: &mut [Box<dyn Work>], now: Timestamp) -> Result<Effects> {
     let mut effects = Effects::default();
     for command in commands {
         let savepoint = Savepoint::begin(tx)?;

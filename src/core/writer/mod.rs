@@ -119,7 +119,7 @@ impl Core {
     }
 
     fn try_step(&mut self) -> Result<Duration> {
-        let now = self.shared.clock.now();
+        let mut now = self.shared.clock.now();
         self.shared.pulse.tick(now, self.shared.clock.steady());
         self.connect()?;
         // SQLite does not notice that its file was deleted or replaced: what is written then is lost.
@@ -138,8 +138,14 @@ impl Core {
         // After the commands: whoever is replaced from here on gives notice after this step took notice.
         self.adopt();
         let more = !commands.commands().is_empty();
+        if more {
+            // What was given since the step began may be due by now.
+            now = self.shared.clock.now();
+        }
         if more || self.needs_sync || self.failures > 0 || self.something_is_due(now)? {
             self.transact(Batch::new(commands), now)?;
+            // A commit may take long.
+            now = self.shared.clock.now();
         }
         self.tend(news, now)?;
         let steady = self.shared.clock.steady();

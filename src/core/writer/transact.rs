@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::{Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::batch::{Batch, Failed, Run, apply_all, apply_apart};
+use super::batch::{Batch, Effects, Failed, Run, apply_all, apply_apart};
 use super::doubt::Unresolved;
 use super::{Core, LOOK_AGAIN, use_sync};
+use crate::core::inbox::Hand;
 use crate::core::op::{Effect, Promise, Work};
 use crate::error::{Error, Result};
 use crate::policy::Durability;
 use crate::run::OwnerId;
 use crate::sabotage::{Bug, on};
 use crate::store::claim::{ClaimRequest, claim};
-use crate::store::{Sync, deliver, owners};
+use crate::store::{Sync, Tx, deliver, owners};
 use crate::time::Timestamp;
 
 impl Core {
@@ -39,22 +40,15 @@ impl Core {
         }
     }
 
-    fn write(&mut self, batch: &mut Batch, now: Timestamp) -> std::result::Result<(), Failed> {
+    fn write(&mut self, batch: &mut Batch, mut now: Timestamp) -> std::result::Result<(), Failed> {
         let durability = self.shared.db.options().durability;
         let sync = self.choose_sync(batch.commands.commands(), durability)?;
         let generation = Arc::clone(&self.generation);
         let (writer_id, transaction_no) = (self.writer_id, self.transaction_no + 1);
         let Some(conn) = &self.conn else { return Err(Failed::Before(Error::Closed)) };
-        let mut tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
         let before = conn.total_changes();
-        let effects = match apply_all(&tx, batch.commands.commands_mut(), now).map_err(Failed::Before)? {
-            Run::All(effects) => effects,
-            Run::OneFailed => {
-                drop(tx);
-                tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
-                apply_apart(&tx, batch.commands.commands_mut(), now).map_err(Failed::Before)?
-            }
-        };
+        let statements = Tx::on(conn);
+        let (tx, effects) = self.apply(conn, &statements, &mut batch.commands, sync, &mut now)?;
         batch.may_stop_runs = effects.may_stop_runs;
         let rooms = self.rooms(&effects.ended, &effects.delivered);
         let mut deliveries_left: HashMap<OwnerId, usize> = HashMap::new();
@@ -101,6 +95,38 @@ impl Core {
         }
         self.transaction_no = transaction_no;
         tx.commit().map_err(|error| Failed::Commit(error.into()))
+    }
+
+    /// Begins the transaction and runs the commands: those that were taken, and then those that came meanwhile, so that
+    /// one sync serves them all. Nobody is waited for.
+    fn apply<'conn>(
+        &self,
+        conn: &'conn Connection,
+        statements: &Tx<'_>,
+        commands: &mut Hand<Box<dyn Work>>,
+        sync: Sync,
+        now: &mut Timestamp,
+    ) -> Result<(Transaction<'conn>, Effects)> {
+        // Whoever comes later may need a sync that was not chosen, and on a full disk it is not for everybody.
+        let others_may_join = !self.log_room.is_full()
+            && (sync == Sync::Full || self.shared.db.options().durability == Durability::Relaxed);
+        let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+        let mut effects = Effects::default();
+        let mut applied = 0;
+        while let Some(new @ [_, ..]) = commands.commands_mut().get_mut(applied..) {
+            if apply_all(statements, new, &mut effects, *now)? == Run::OneFailed {
+                drop(tx);
+                let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+                let effects = apply_apart(statements, commands.commands_mut(), *now)?;
+                return Ok((tx, effects));
+            }
+            applied = commands.commands().len();
+            if others_may_join && commands.take_more() > 0 {
+                // What was made due at once, just now, is due.
+                *now = self.shared.clock.now();
+            }
+        }
+        Ok((tx, effects))
     }
 
     /// The sync of the next commit: that of the command which needs the most.

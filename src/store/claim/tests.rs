@@ -10,7 +10,7 @@ use crate::job::{JobArgs, JobId, Limits, NewJob};
 use crate::policy::Durability;
 use crate::run::OwnerId;
 use crate::store::enqueue::enqueue;
-use crate::store::{Database, OpenOptions};
+use crate::store::{Database, OpenOptions, Tx};
 use crate::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_600_000_000);
@@ -34,7 +34,7 @@ fn file() -> (TempDir, Connection) {
 }
 
 fn put<A: JobArgs>(conn: &Connection, job: NewJob<A>) -> JobId {
-    enqueue(conn, &job.into_spec(&Limits::default(), NOW).unwrap(), NOW).unwrap().id()
+    enqueue(&Tx::on(conn), &job.into_spec(&Limits::default(), NOW).unwrap(), NOW).unwrap().id()
 }
 
 fn one(conn: &Connection, now: Timestamp) -> Claims {

@@ -20,7 +20,7 @@ use crate::run::{Outcome, OwnerId};
 use crate::store::claim::{Burst, ClaimRequest, Claims, claim};
 use crate::store::complete::{Recorded, complete};
 use crate::store::enqueue::enqueue;
-use crate::store::{owners, read};
+use crate::store::{Tx, owners, read};
 
 /// Statements that may cost more where there is more, and why.
 const EXEMPT: &[(&str, &str)] = &[
@@ -314,7 +314,7 @@ fn eight(conn: &Connection) -> Claims {
 /// A worker's day: it looks, claims, completes and claims again, and somebody enqueues.
 fn day(conn: &Connection) {
     let job = NewJob::new(Nothing).unique("new").into_spec(&Limits::default(), NOW).unwrap();
-    enqueue(conn, &job, NOW).unwrap();
+    enqueue(&Tx::on(conn), &job, NOW).unwrap();
     let claims = eight(conn);
     assert_eq!(claims.runs.len(), SLOTS);
     for run in claims.runs {

@@ -113,6 +113,7 @@ impl Machine {
     fn transact(&mut self, mut hand: Hand<Command>) -> Result<(), Failed> {
         let world = Arc::clone(&self.world);
         let file = world.file.lock().unwrap_or_else(PoisonError::into_inner);
+        while hand.take_more() > 0 {}
         if let Some(failing) = hand.commands_mut().iter_mut().find(|command| command.failures > 0) {
             failing.failures -= 1;
             return Err(Failed);
