@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
+use super::Tx;
 use super::ending::{Ended, Ending, end_run, require_open};
 use super::enqueue::holder;
 use super::read::require_job;
@@ -134,6 +135,7 @@ pub(crate) fn release(tx: &Connection, run_id: RunId, again: bool, now: Timestam
     let then = if again { Then::Again(now) } else { Then::Finish };
     let ending = Ending {
         run_id,
+        job_id: None,
         outcome: Outcome::Interrupted,
         output: None,
         error: Some("released by hand"),
@@ -144,7 +146,7 @@ pub(crate) fn release(tx: &Connection, run_id: RunId, again: bool, now: Timestam
         started_at: None,
         finished_at: now,
     };
-    let ended: Ended = match end_run(tx, &ending, now)? {
+    let ended: Ended = match end_run(&Tx::on(tx), &ending, now)? {
         None if !exists(tx, run_id)? => return Err(Error::RunNotFound(run_id)),
         ended => require_open(ended, run_id)?,
     };

@@ -1,7 +1,8 @@
 //! Complete: record how a run ended, unless it was ended by somebody else before.
 
-use rusqlite::{Connection, named_params};
+use rusqlite::named_params;
 
+use super::Tx;
 use super::ending::{Ending, end_run};
 use super::sabotage;
 use crate::error::Result;
@@ -23,9 +24,10 @@ pub(crate) enum Recorded {
 }
 
 /// Writes the completion with its delivery intent, frees the job and plans what comes next.
-pub(crate) fn complete(tx: &Connection, fact: &Complete, now: Timestamp) -> Result<Recorded> {
+pub(crate) fn complete(tx: &Tx<'_>, fact: &Complete, now: Timestamp) -> Result<Recorded> {
     let ending = Ending {
         run_id: fact.run_id,
+        job_id: Some(fact.job_id),
         outcome: fact.outcome,
         output: fact.output.as_deref(),
         error: fact.error.as_deref(),

@@ -9,7 +9,7 @@ use super::claim::park;
 use super::parameters::bind;
 use super::rows::{Columns, names_in, overlap_columns};
 use super::wake::wake_at;
-use super::{misses, sabotage};
+use super::{Tx, finish, misses, sabotage};
 use crate::error::{Error, Result};
 use crate::exchange::{Deliver, Then};
 use crate::job::JobId;
@@ -24,6 +24,8 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Ending<'a> {
     pub(super) run_id: RunId,
+    /// Its job, where the caller knows it without a look: then most rows of jobs need not be read.
+    pub(super) job_id: Option<JobId>,
     pub(super) outcome: Outcome,
     pub(super) output: Option<&'a str>,
     pub(super) error: Option<&'a str>,
@@ -57,13 +59,13 @@ macro_rules! ended_run_columns {
     };
 }
 
-// Read before it is ended: for RETURNING, SQLite builds a table in memory, which takes longer than another statement.
-const OPEN_RUN: &str = concat!(
+// Not by RETURNING: SQLite builds a table in memory for it, which takes longer than another statement.
+const RUN: &str = concat!(
     "SELECT ",
     ended_run_columns!(),
     "
 FROM mainspring_runs
-WHERE id = :run_id AND ended_at_ms IS NULL"
+WHERE id = :run_id"
 );
 
 const COMPLETE: &str = "
@@ -174,8 +176,17 @@ impl EndingJob {
 }
 
 /// Ends a run and settles its job; `None` if the run had ended already, and then nothing was written.
-pub(super) fn end_run(tx: &Connection, ending: &Ending<'_>, now: Timestamp) -> Result<Option<Ended>> {
-    let Some(run) = close(tx, ending, now)? else { return Ok(None) };
+pub(super) fn end_run(tx: &Tx<'_>, ending: &Ending<'_>, now: Timestamp) -> Result<Option<Ended>> {
+    if !close(tx, ending, now)? {
+        return Ok(None);
+    }
+    if let Some(job_id) = ending.job_id
+        && finish::may_be_all(ending)
+        && finish::finish(tx, ending, job_id, now)?
+    {
+        return Ok(Some(Ended { job_id, delivery: Delivery::NotRequested, next_run_at: None }));
+    }
+    let Some(run) = ended_run(tx, ending.run_id)? else { return Ok(None) };
     let job = load(tx, run.job_id)?;
     let delivery = complete(tx, ending, &run, job.as_ref(), now)?;
     if on(Bug::SplitCompletion) {
@@ -188,22 +199,23 @@ pub(super) fn end_run(tx: &Connection, ending: &Ending<'_>, now: Timestamp) -> R
     Ok(Some(Ended { job_id: run.job_id, delivery, next_run_at }))
 }
 
-fn close(tx: &Connection, ending: &Ending<'_>, now: Timestamp) -> Result<Option<EndedRun>> {
-    let Some(open) = open_run(tx, ending.run_id)? else { return Ok(None) };
-    let mut statement = tx.prepare_cached(END_RUN)?;
-    bind!(statement, END_RUN, {
-        ":run_id": ending.run_id,
-        ":started_at_ms": ending.started_at,
-        ":now_ms": now,
-    });
-    let ended = statement.raw_execute()? == 1;
-    Ok(ended.then_some(open))
+/// Ends the run, unless it had ended.
+fn close(tx: &Tx<'_>, ending: &Ending<'_>, now: Timestamp) -> Result<bool> {
+    tx.with(END_RUN, |statement| {
+        bind!(statement, END_RUN, {
+            ":run_id": ending.run_id,
+            ":started_at_ms": ending.started_at,
+            ":now_ms": now,
+        });
+        Ok(statement.raw_execute()? == 1)
+    })
 }
 
-fn open_run(tx: &Connection, id: RunId) -> Result<Option<EndedRun>> {
-    let mut statement = tx.prepare_cached(OPEN_RUN)?;
-    bind!(statement, OPEN_RUN, { ":run_id": id });
-    statement.raw_query().next()?.map(read_run).transpose()
+fn ended_run(tx: &Tx<'_>, id: RunId) -> Result<Option<EndedRun>> {
+    tx.with(RUN, |statement| {
+        bind!(statement, RUN, { ":run_id": id });
+        statement.raw_query().next()?.map(read_run).transpose()
+    })
 }
 
 fn read_run(row: &Row<'_>) -> Result<EndedRun> {
@@ -220,10 +232,11 @@ fn read_run(row: &Row<'_>) -> Result<EndedRun> {
     })
 }
 
-fn load(tx: &Connection, id: JobId) -> Result<Option<EndingJob>> {
-    let mut statement = tx.prepare_cached(JOB)?;
-    bind!(statement, JOB, { ":id": id });
-    statement.raw_query().next()?.map(read_job).transpose()
+fn load(tx: &Tx<'_>, id: JobId) -> Result<Option<EndingJob>> {
+    tx.with(JOB, |statement| {
+        bind!(statement, JOB, { ":id": id });
+        statement.raw_query().next()?.map(read_job).transpose()
+    })
 }
 
 fn read_job(row: &Row<'_>) -> Result<EndingJob> {
@@ -255,7 +268,7 @@ fn read_job(row: &Row<'_>) -> Result<EndingJob> {
 }
 
 fn complete(
-    tx: &Connection,
+    tx: &Tx<'_>,
     ending: &Ending<'_>,
     run: &EndedRun,
     job: Option<&EndingJob>,
@@ -275,30 +288,31 @@ fn complete(
         Deliver::No | Deliver::Anyone => None,
     };
     let on_unknown = job.map_or(OnUnknownDelivery::Hold, |job| job.on_unknown_delivery);
-    let mut statement = tx.prepare_cached(COMPLETE)?;
-    bind!(statement, COMPLETE, {
-        ":run_id": ending.run_id,
-        ":outcome": ending.outcome,
-        ":finished_at_ms": ending.finished_at,
-        ":output": ending.output,
-        ":error": ending.error,
-        ":error_class": ending.error_class,
-        ":delivery": delivery,
-        ":delivery_queue": requested.then_some(&run.queue),
-        ":on_unknown_delivery": requested.then_some(on_unknown),
-        ":delivery_owner_id": owner.filter(|_| pending),
-        ":next_delivery_at_ms": pending.then_some(now),
-        ":deliver_by_ms": ending.deliver_by,
-        ":delivery_settled_at_ms": (requested && !pending).then_some(now),
-        ":delivery_error": why_not,
-    });
-    statement.raw_execute()?;
+    tx.with(COMPLETE, |statement| {
+        bind!(statement, COMPLETE, {
+            ":run_id": ending.run_id,
+            ":outcome": ending.outcome,
+            ":finished_at_ms": ending.finished_at,
+            ":output": ending.output,
+            ":error": ending.error,
+            ":error_class": ending.error_class,
+            ":delivery": delivery,
+            ":delivery_queue": requested.then_some(&run.queue),
+            ":on_unknown_delivery": requested.then_some(on_unknown),
+            ":delivery_owner_id": owner.filter(|_| pending),
+            ":next_delivery_at_ms": pending.then_some(now),
+            ":deliver_by_ms": ending.deliver_by,
+            ":delivery_settled_at_ms": (requested && !pending).then_some(now),
+            ":delivery_error": why_not,
+        });
+        Ok(statement.raw_execute()?)
+    })?;
     Ok(delivery)
 }
 
 /// What the end of the run means for the job: another attempt, the next occurrence, or nothing more.
 fn settle_job(
-    tx: &Connection,
+    tx: &Tx<'_>,
     ending: &Ending<'_>,
     run: &EndedRun,
     mut job: EndingJob,
@@ -512,7 +526,7 @@ fn count(ending: &Ending<'_>, run: &EndedRun, job: &mut EndingJob, again: bool) 
 
 /// Writes what has become of the job, and says when it is claimed next.
 fn write_job(
-    tx: &Connection,
+    tx: &Tx<'_>,
     ending: &Ending<'_>,
     id: JobId,
     job: &EndingJob,
@@ -521,27 +535,28 @@ fn write_job(
     let wake_at = wake_at(tx, id, job.requests, job.own_run_at)?;
     // What waits for a person's decision is not over: it is listed, keeps its unique key and is not pruned.
     let finished = job.scheduled_for.is_none() && job.open_runs == 0 && !matches!(ending.then, Then::Park(_));
-    let mut statement = tx.prepare_cached(UPDATE_JOB)?;
-    bind!(statement, UPDATE_JOB, {
-        ":id": id,
-        ":next_run_at_ms": wake_at,
-        ":scheduled_for_ms": job.scheduled_for,
-        ":attempt": job.attempt,
-        ":failed_attempts": job.failed_attempts,
-        ":then_scheduled_for_ms": job.then.map(|next| next.scheduled_for),
-        ":then_run_at_ms": job.then.map(|next| next.run_at),
-        ":ready": wake_at.is_some_and(|at| at <= now),
-        ":requests": job.requests,
-        ":planned_run_at_ms": if job.requests > 0 { job.own_run_at } else { None },
-        ":open_runs": job.open_runs,
-        ":running_at_ms": job.running_at,
-        ":running_run_id": job.running_run_id,
-        ":outcome": ending.outcome,
-        ":failures_in_a_row": job.failures_in_a_row,
-        ":interruptions_in_a_row": job.interruptions_in_a_row,
-        ":finished_at_ms": finished.then_some(now),
-    });
-    statement.raw_execute()?;
+    tx.with(UPDATE_JOB, |statement| {
+        bind!(statement, UPDATE_JOB, {
+            ":id": id,
+            ":next_run_at_ms": wake_at,
+            ":scheduled_for_ms": job.scheduled_for,
+            ":attempt": job.attempt,
+            ":failed_attempts": job.failed_attempts,
+            ":then_scheduled_for_ms": job.then.map(|next| next.scheduled_for),
+            ":then_run_at_ms": job.then.map(|next| next.run_at),
+            ":ready": wake_at.is_some_and(|at| at <= now),
+            ":requests": job.requests,
+            ":planned_run_at_ms": if job.requests > 0 { job.own_run_at } else { None },
+            ":open_runs": job.open_runs,
+            ":running_at_ms": job.running_at,
+            ":running_run_id": job.running_run_id,
+            ":outcome": ending.outcome,
+            ":failures_in_a_row": job.failures_in_a_row,
+            ":interruptions_in_a_row": job.interruptions_in_a_row,
+            ":finished_at_ms": finished.then_some(now),
+        });
+        Ok(statement.raw_execute()?)
+    })?;
     Ok(wake_at)
 }
 

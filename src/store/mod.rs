@@ -12,6 +12,7 @@ pub(crate) mod doctor;
 mod ending;
 pub(crate) mod enqueue;
 mod files;
+mod finish;
 mod history;
 mod insert;
 pub(crate) mod log;

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
+use super::Tx;
 use super::ending::{Ending, end_run};
 use super::rows::Columns;
 use crate::error::Result;
@@ -93,9 +94,11 @@ pub(crate) fn interrupted(
             ("its claim was committed too late for its handler to start", ErrorClass::Released)
         }
     };
+    let tx = &Tx::on(tx);
     for (run_id, then) in &found {
         let ending = Ending {
             run_id: *run_id,
+            job_id: None,
             outcome: Outcome::Interrupted,
             output: None,
             error: Some(error),

@@ -70,6 +70,11 @@ impl<'r> Columns<'r> {
         Ok(index)
     }
 
+    /// A text that is only looked at; `None` if it is none that can be read.
+    pub(crate) fn text(&self, column: &str) -> Option<&str> {
+        self.row.get_ref(self.index(column).ok()?).ok()?.as_str().ok()
+    }
+
     #[inline]
     fn is_called(&self, index: usize, column: &str) -> bool {
         match self.names {

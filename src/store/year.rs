@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use rusqlite::Connection;
 
+use super::Tx;
 use super::claim::{Burst, ClaimRequest, claim};
 use super::owners::{EndReason, NewOwner};
 use super::recover::{Cause, recover};
@@ -123,7 +124,7 @@ impl World {
                 careful: false,
                 durability: Durability::Relaxed,
             };
-            let claims = claim(&self.conn, &request, &mut self.burst, now).unwrap();
+            let claims = claim(&Tx::on(&self.conn), &request, &mut self.burst, now).unwrap();
             assert!(claims.parked.is_empty(), "{:?}", claims.parked);
             for run in claims.superseded {
                 // The handler that is asked to stop does so within seconds.
@@ -191,7 +192,7 @@ impl World {
                 started_at: run.claimed_at,
                 finished_at: now,
             };
-            complete::complete(&self.conn, &fact, now).unwrap();
+            complete::complete(&Tx::on(&self.conn), &fact, now).unwrap();
         }
     }
 

@@ -63,7 +63,7 @@ impl Core {
                 durability,
             };
             let burst = self.burst.entry(room.owner).or_default();
-            let claims = claim(&tx, &request, burst, now).map_err(|error| {
+            let claims = claim(&statements, &request, burst, now).map_err(|error| {
                 self.careful = !error.is_transient();
                 Failed::Before(error)
             })?;

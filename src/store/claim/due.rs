@@ -14,14 +14,20 @@ use crate::schedule::{Calendar, Schedule};
 use crate::store::rows::{Columns, names_in};
 use crate::time::Timestamp;
 
-/// The columns that [`DueJob::read`] reads, in its order.
+/// The columns that [`DueJob::read`] reads, in its order. `is_once` says that the job is one of the many that run once
+/// and ask for nothing special: what stands behind it is then as in a new row, and is not read.
 macro_rules! due_columns {
     () => {
-        "id, kind, schedule_kind, schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap, starts_at_ms, \
-         ends_at_ms, max_runs, jitter_ms, calendar, policies, paused_at_ms, parked_at_ms, name, queue, args, \
-         on_interrupt, overlap, max_open_runs, expires_at_ms, enabled, schedule_activated_at_ms, next_run_at_ms, \
-         scheduled_for_ms, attempt, failed_attempts, then_scheduled_for_ms, then_run_at_ms, requests, \
-         planned_run_at_ms, open_runs, running_run_id, runs_started, revision"
+        "id, kind, name, args, policies, on_interrupt, schedule_activated_at_ms, next_run_at_ms, scheduled_for_ms, \
+         runs_started, revision, at_ms, \
+         schedule_kind = 'at' AND schedule_text IS NULL AND time_zone IS NULL AND starts_at_ms IS NULL \
+         AND ends_at_ms IS NULL AND max_runs IS NULL AND jitter_ms IS NULL AND calendar IS NULL \
+         AND expires_at_ms IS NULL AND overlap = 'skip' AND max_open_runs = 1 AND open_runs = 0 AND attempt = 1 \
+         AND failed_attempts = 0 AND then_scheduled_for_ms IS NULL AND requests = 0 AS is_once, \
+         schedule_kind, schedule_text, at_ms, every_ms, anchor_ms, time_zone, gap, starts_at_ms, ends_at_ms, \
+         max_runs, jitter_ms, calendar, expires_at_ms, overlap, max_open_runs, enabled, paused_at_ms, parked_at_ms, \
+         attempt, failed_attempts, then_scheduled_for_ms, then_run_at_ms, requests, planned_run_at_ms, open_runs, \
+         running_run_id"
     };
 }
 pub(super) use due_columns;
@@ -57,48 +63,81 @@ pub(super) struct DueJob {
     pub(super) running_run_id: Option<RunId>,
     pub(super) runs_started: u32,
     pub(super) revision: i64,
+    /// Nothing comes after its one run, and nothing of it has run before.
+    pub(super) is_once: bool,
 }
 
 impl DueJob {
-    pub(super) fn read(row: &Row<'_>) -> Result<Self> {
-        let c = Columns::listed("mainspring_jobs", row, &NAMES)?;
-        let kind = c.read("kind")?;
-        let schedule = c.schedule()?;
-        let policies: String = c.read("policies")?;
-        let catch_up = if schedule.is_recurring() {
-            Policies::from_json(&policies).map_err(|why| c.malformed("policies", why))?.catch_up
-        } else {
-            CatchUp::default()
-        };
-        let paused: Option<Timestamp> = c.read("paused_at_ms")?;
-        let parked: Option<Timestamp> = c.read("parked_at_ms")?;
+    /// The columns of a row that was read for a claim.
+    pub(super) fn columns<'r>(row: &'r Row<'r>) -> Result<Columns<'r>> {
+        Columns::listed("mainspring_jobs", row, &NAMES)
+    }
+
+    /// Reads a job of this queue.
+    pub(super) fn read(c: &Columns<'_>, queue: &str) -> Result<Self> {
+        let mut job = Self::as_new(c, queue)?;
+        let at_ms: Option<i64> = c.read("at_ms")?;
+        let at = at_ms.map(Timestamp::from_millis).filter(|at| Some(at.millis()) == at_ms);
+        match at {
+            Some(at) if c.read("is_once")? => (job.is_once, job.schedule) = (true, Schedule::at(at)),
+            _ => job.read_the_rest(c)?,
+        }
+        Ok(job)
+    }
+
+    /// What any job may have of its own; all else as in a new row.
+    fn as_new(c: &Columns<'_>, queue: &str) -> Result<Self> {
         Ok(Self {
             id: JobId(c.id()),
-            kind,
+            kind: c.read("kind")?,
             name: c.read("name")?,
-            queue: c.read("queue")?,
+            queue: queue.to_owned(),
             args: c.read("args")?,
-            policies,
-            catch_up,
+            policies: c.read("policies")?,
             on_interrupt: c.read("on_interrupt")?,
-            overlap: c.overlap()?,
-            max_open_runs: c.count("max_open_runs")?,
-            schedule,
-            expires_at: c.read("expires_at_ms")?,
-            may_run: c.read("enabled")? && paused.is_none() && parked.is_none(),
             activated_at: c.read("schedule_activated_at_ms")?,
             next_run_at: c.read("next_run_at_ms")?,
             scheduled_for: c.read("scheduled_for_ms")?,
-            attempt: c.count("attempt")?,
-            failed_attempts: c.count("failed_attempts")?,
-            then: c.then()?,
-            requests: c.count("requests")?,
-            planned_run_at: c.read("planned_run_at_ms")?,
-            open_runs: c.count("open_runs")?,
-            running_run_id: c.read("running_run_id")?,
             runs_started: c.count("runs_started")?,
             revision: c.read("revision")?,
+            is_once: false,
+            schedule: Schedule::at(Timestamp::MIN),
+            catch_up: CatchUp::default(),
+            expires_at: None,
+            overlap: Overlap::Skip,
+            max_open_runs: 1,
+            may_run: true,
+            attempt: 1,
+            failed_attempts: 0,
+            then: None,
+            requests: 0,
+            planned_run_at: None,
+            open_runs: 0,
+            running_run_id: None,
         })
+    }
+
+    fn read_the_rest(&mut self, c: &Columns<'_>) -> Result<()> {
+        self.schedule = c.schedule()?;
+        if self.schedule.is_recurring() {
+            let policies = Policies::from_json(&self.policies).map_err(|why| c.malformed("policies", why))?;
+            self.catch_up = policies.catch_up;
+        }
+        self.expires_at = c.read("expires_at_ms")?;
+        self.overlap = c.overlap()?;
+        self.max_open_runs = c.count("max_open_runs")?;
+        let enabled: bool = c.read("enabled")?;
+        let paused: Option<Timestamp> = c.read("paused_at_ms")?;
+        let parked: Option<Timestamp> = c.read("parked_at_ms")?;
+        self.may_run = enabled && paused.is_none() && parked.is_none();
+        self.attempt = c.count("attempt")?;
+        self.failed_attempts = c.count("failed_attempts")?;
+        self.then = c.then()?;
+        self.requests = c.count("requests")?;
+        self.planned_run_at = c.read("planned_run_at_ms")?;
+        self.open_runs = c.count("open_runs")?;
+        self.running_run_id = c.read("running_run_id")?;
+        Ok(())
     }
 
     /// When the schedule's own run is claimed, whatever was asked for besides.

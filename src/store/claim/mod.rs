@@ -1,6 +1,7 @@
 //! Claim: mark due jobs running, open their runs and move their next times forward, in one transaction.
 
 mod due;
+mod mark;
 mod pick;
 mod request;
 #[cfg(test)]
@@ -8,16 +9,18 @@ mod tests;
 mod verify;
 
 use std::collections::HashSet;
+use std::mem;
 use std::time::Duration;
 
 use rusqlite::{Connection, named_params};
 
 use self::due::DueJob;
+use self::mark::mark_own;
 use self::verify::was_interrupted;
-use super::misses;
 use super::parameters::bind;
 use super::savepoint::Savepoint;
 use super::wake::wake_at;
+use super::{Tx, misses};
 use crate::error::{Error, Result, caught};
 use crate::exchange::ClaimedRun;
 use crate::job::JobId;
@@ -92,28 +95,6 @@ VALUES (
     :job_id, :job_revision, :kind, :queue, :scheduled_for_ms, :attempt, :trigger, :request_id, :owner_id, :now_ms)
 ON CONFLICT DO NOTHING";
 
-// claimable = 1 is the lock: of two claimers, one changes a row and one does not.
-const MARK_RUNNING: &str = "
-UPDATE mainspring_jobs
-SET ready = 0,
-    next_run_at_ms = :next_run_at_ms,
-    scheduled_for_ms = :next_scheduled_for_ms,
-    attempt = :next_attempt,
-    failed_attempts = :next_failed_attempts,
-    then_scheduled_for_ms = :then_scheduled_for_ms,
-    then_run_at_ms = :then_run_at_ms,
-    requests = :requests,
-    planned_run_at_ms = :planned_run_at_ms,
-    open_runs = open_runs + 1,
-    running_at_ms = :now_ms,
-    running_run_id = :run_id,
-    superseded_at_ms = NULL,
-    last_run_at_ms = :now_ms,
-    last_scheduled_for_ms = coalesce(:last_scheduled_for_ms, last_scheduled_for_ms),
-    runs_started = runs_started + :counted,
-    finished_at_ms = CASE WHEN :from_request THEN finished_at_ms END
-WHERE id = :id AND claimable = 1";
-
 // What was asked for besides keeps the job from being over.
 const MOVE_ON: &str = "
 UPDATE mainspring_jobs
@@ -163,7 +144,7 @@ WHERE id = :id";
 
 /// Claims due jobs of one queue, the highest priority first, at most as many as there are free slots.
 pub(crate) fn claim(
-    tx: &Connection,
+    tx: &Tx<'_>,
     request: &ClaimRequest<'_>,
     burst: &mut Burst,
     now: Timestamp,
@@ -189,7 +170,7 @@ pub(crate) fn claim(
 
 /// Claims those that were picked; each of them is claimed, or is not ready any more.
 fn take(
-    tx: &Connection,
+    tx: &Tx<'_>,
     picked: Vec<pick::Picked>,
     request: &ClaimRequest<'_>,
     burst: &mut Burst,
@@ -197,7 +178,7 @@ fn take(
     claims: &mut Claims,
 ) -> Result<()> {
     for picked in picked {
-        let job = match picked {
+        let mut job = match picked {
             Ok(job) => job,
             Err((id, error)) => {
                 park_unclaimed(tx, id, &error, now, claims)?;
@@ -210,7 +191,7 @@ fn take(
         } else if needs_sync(&job, request) {
             claims.needs_sync = true;
             break;
-        } else if let Err(error) = claim_apart(tx, &job, request, burst, now, claims) {
+        } else if let Err(error) = claim_apart(tx, &mut job, request, burst, now, claims) {
             match error {
                 error if request.careful && !error.is_transient() => {
                     park_unclaimed(tx, job.id, &error, now, claims)?;
@@ -234,8 +215,8 @@ fn needs_sync(job: &DueJob, request: &ClaimRequest<'_>) -> bool {
 
 /// Claims one job; in a savepoint of its own where a claim has failed, or panicked, before.
 fn claim_apart(
-    tx: &Connection,
-    job: &DueJob,
+    tx: &Tx<'_>,
+    job: &mut DueJob,
     request: &ClaimRequest<'_>,
     burst: &mut Burst,
     now: Timestamp,
@@ -255,8 +236,8 @@ fn claim_apart(
 }
 
 fn claim_job(
-    tx: &Connection,
-    job: &DueJob,
+    tx: &Tx<'_>,
+    job: &mut DueJob,
     request: &ClaimRequest<'_>,
     burst: &mut Burst,
     now: Timestamp,
@@ -269,8 +250,8 @@ fn claim_job(
         // Only a job whose overlap policy is to stop its open run is claimable while it runs.
         return supersede(tx, job, now, claims);
     }
-    let overtaken = overtaken(tx, job, now)?;
-    let job = overtaken.as_ref().unwrap_or(job);
+    let mut overtaken = overtaken(tx, job, now)?;
+    let job = overtaken.as_mut().unwrap_or(job);
     let Some(decision) = decide(tx, job, now)? else {
         return Err(Error::MalformedRow {
             table: "mainspring_jobs",
@@ -306,8 +287,7 @@ fn claim_job(
         return move_on(tx, job, plan::after_attempt(&after_it, job.then), now);
     };
     misses::record(tx, &position, &decision.misses, now)?;
-    let counted = decision.attempt == 1;
-    mark_running(tx, job, run_id, &Marked::own(tx, &decision, job, counted)?, now)?;
+    mark_own(tx, job, run_id, &decision, now)?;
     let verify = was_interrupted(tx, job, &opening)?;
     let next = decision.next.map(|next| next.run_at);
     claims.runs.push(claimed(job, run_id, &opening, request.owner, next, verify, now));
@@ -388,86 +368,33 @@ struct Opening {
 
 /// Inserts the run; `None` if this occurrence and attempt is on record already.
 fn open_run(
-    tx: &Connection,
+    tx: &Tx<'_>,
     job: &DueJob,
     opening: &Opening,
     owner: OwnerId,
     now: Timestamp,
 ) -> Result<Option<RunId>> {
-    let mut statement = tx.prepare_cached(OPEN_RUN)?;
-    bind!(statement, OPEN_RUN, {
-        ":job_id": job.id,
-        ":job_revision": job.revision,
-        ":kind": job.kind,
-        ":queue": job.queue,
-        ":scheduled_for_ms": opening.scheduled_for,
-        ":attempt": opening.attempt,
-        ":trigger": opening.trigger,
-        ":request_id": opening.request_id,
-        ":owner_id": owner,
-        ":now_ms": now,
-    });
-    let inserted = statement.raw_execute()?;
+    let inserted = tx.with(OPEN_RUN, |statement| {
+        bind!(statement, OPEN_RUN, {
+            ":job_id": job.id,
+            ":job_revision": job.revision,
+            ":kind": job.kind,
+            ":queue": job.queue,
+            ":scheduled_for_ms": opening.scheduled_for,
+            ":attempt": opening.attempt,
+            ":trigger": opening.trigger,
+            ":request_id": opening.request_id,
+            ":owner_id": owner,
+            ":now_ms": now,
+        });
+        Ok(statement.raw_execute()?)
+    })?;
     Ok((inserted == 1).then(|| RunId(tx.last_insert_rowid())))
 }
 
-/// What a claim writes into the job's row.
-struct Marked {
-    next: Option<Next>,
-    next_run_at: Option<Timestamp>,
-    next_attempt: u32,
-    next_failed_attempts: u32,
-    then: Option<Next>,
-    requests: u32,
-    planned_run_at: Option<Timestamp>,
-    last_scheduled_for: Option<Timestamp>,
-    counted: bool,
-    from_request: bool,
-}
-
-impl Marked {
-    /// The job's own occurrence was claimed; the next one comes, or what was asked for besides.
-    fn own(tx: &Connection, decision: &Decision, job: &DueJob, counted: bool) -> Result<Self> {
-        let own = decision.next.map(|next| next.run_at);
-        Ok(Self {
-            next: decision.next,
-            next_run_at: wake_at(tx, job.id, job.requests, own)?,
-            next_attempt: 1,
-            next_failed_attempts: 0,
-            then: None,
-            requests: job.requests,
-            planned_run_at: own.filter(|_| job.requests > 0),
-            last_scheduled_for: decision.fire.map(|fire| fire.scheduled_for),
-            counted,
-            from_request: false,
-        })
-    }
-}
-
-fn mark_running(tx: &Connection, job: &DueJob, run_id: RunId, marked: &Marked, now: Timestamp) -> Result<()> {
-    let mut statement = tx.prepare_cached(MARK_RUNNING)?;
-    bind!(statement, MARK_RUNNING, {
-        ":id": job.id,
-        ":run_id": run_id,
-        ":next_run_at_ms": marked.next_run_at,
-        ":next_scheduled_for_ms": marked.next.map(|next| next.scheduled_for),
-        ":next_attempt": marked.next_attempt,
-        ":next_failed_attempts": marked.next_failed_attempts,
-        ":then_scheduled_for_ms": marked.then.map(|next| next.scheduled_for),
-        ":then_run_at_ms": marked.then.map(|next| next.run_at),
-        ":requests": marked.requests,
-        ":planned_run_at_ms": marked.planned_run_at,
-        ":last_scheduled_for_ms": marked.last_scheduled_for,
-        ":counted": marked.counted,
-        ":from_request": marked.from_request,
-        ":now_ms": now,
-    });
-    let changed = statement.raw_execute()?;
-    if changed == 1 { Ok(()) } else { Err(Error::ClaimLost(run_id)) }
-}
-
+/// What the engine is told. Takes the texts out of the job, which is of no more use.
 fn claimed(
-    job: &DueJob,
+    job: &mut DueJob,
     run_id: RunId,
     opening: &Opening,
     owner_id: OwnerId,
@@ -479,11 +406,11 @@ fn claimed(
         run_id,
         job_id: job.id,
         owner_id,
-        name: job.name.clone(),
-        kind: job.kind.clone(),
-        queue: job.queue.clone(),
-        args: job.args.clone(),
-        policies: job.policies.clone(),
+        name: job.name.take(),
+        kind: mem::take(&mut job.kind),
+        queue: mem::take(&mut job.queue),
+        args: mem::take(&mut job.args),
+        policies: mem::take(&mut job.policies),
         on_interrupt: job.on_interrupt,
         verify,
         scheduled_for: opening.scheduled_for,

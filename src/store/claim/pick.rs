@@ -7,6 +7,8 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::due::{DueJob, due_columns};
 use crate::error::{Error, Result};
 use crate::job::JobId;
+use crate::store::Tx;
+use crate::store::parameters::bind;
 use crate::time::Timestamp;
 
 /// At most so many jobs are made ready by one claim; of more that fell due together, the earliest come first.
@@ -75,7 +77,7 @@ pub(super) fn make_due_ready(tx: &Connection, queue: &str, now: Timestamp) -> Re
 /// The ready jobs of these kinds in order, as many as there are slots. Those of foreign kinds stay where they are for
 /// the engines that know them, unless nothing else is found behind too many of them.
 pub(super) fn ready(
-    tx: &Connection,
+    tx: &Tx<'_>,
     queue: &str,
     kinds: &HashSet<String>,
     slots: usize,
@@ -84,20 +86,23 @@ pub(super) fn ready(
     let mut jobs = Vec::new();
     let mut foreign = Vec::new();
     let limit = i64::try_from(slots.saturating_add(MOST_PASSED_OVER)).unwrap_or(i64::MAX);
-    let mut statement = tx.prepare_cached(READY)?;
-    let mut rows = statement.query(named_params! { ":queue": queue, ":limit": limit })?;
-    // Row by row in the order of the index: what is behind the last slot is not read.
-    while jobs.len() < slots
-        && let Some(row) = rows.next()?
-    {
-        let id = JobId(row.get("id")?);
-        match row.get_ref("kind")?.as_str() {
-            Ok(kind) if !kinds.contains(kind) => foreign.push(id),
-            // One that cannot be read is named by the read.
-            _ => jobs.push(DueJob::read(row).map_err(|error| (id, error))),
+    tx.with(READY, |statement| {
+        bind!(statement, READY, { ":queue": queue, ":limit": limit });
+        let mut rows = statement.raw_query();
+        // Row by row in the order of the index: what is behind the last slot is not read.
+        while jobs.len() < slots
+            && let Some(row) = rows.next()?
+        {
+            let columns = DueJob::columns(row)?;
+            let id = JobId(columns.id());
+            match columns.text("kind") {
+                Some(kind) if !kinds.contains(kind) => foreign.push(id),
+                // One that cannot be read is named by the read.
+                _ => jobs.push(DueJob::read(&columns, queue).map_err(|error| (id, error))),
+            }
         }
-    }
-    drop(rows);
+        Ok(())
+    })?;
     if jobs.is_empty() && foreign.len() >= MOST_PASSED_OVER {
         set_aside(tx, &foreign, now)?;
     }

@@ -3,12 +3,14 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::due::DueJob;
+use super::mark::{Marked, mark_running};
 use super::verify::was_interrupted;
-use super::{ClaimRequest, Claims, Marked, Opening, claimed, mark_running, open_run};
+use super::{ClaimRequest, Claims, Opening, claimed, open_run};
 use crate::error::Result;
 use crate::job::JobId;
 use crate::plan::{Next, Trigger};
 use crate::run::RequestId;
+use crate::store::Tx;
 use crate::store::rows::Columns;
 use crate::store::wake::wake_at;
 use crate::time::Timestamp;
@@ -44,8 +46,8 @@ struct Request {
 
 /// Opens the run of the request that has waited longest. The schedule's own next time is what it was.
 pub(super) fn claim_request(
-    tx: &Connection,
-    job: &DueJob,
+    tx: &Tx<'_>,
+    job: &mut DueJob,
     request: &ClaimRequest<'_>,
     now: Timestamp,
     claims: &mut Claims,

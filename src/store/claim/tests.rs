@@ -48,7 +48,7 @@ fn one(conn: &Connection, now: Timestamp) -> Claims {
         careful: false,
         durability: Durability::Balanced,
     };
-    claim(conn, &request, &mut Burst::default(), now).unwrap()
+    claim(&Tx::on(conn), &request, &mut Burst::default(), now).unwrap()
 }
 
 fn claimed(claims: &Claims) -> Vec<JobId> {

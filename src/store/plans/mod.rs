@@ -308,7 +308,7 @@ fn eight(conn: &Connection) -> Claims {
         careful: false,
         durability: Durability::Balanced,
     };
-    claim(conn, &request, &mut Burst::default(), NOW).unwrap()
+    claim(&Tx::on(conn), &request, &mut Burst::default(), NOW).unwrap()
 }
 
 /// A worker's day: it looks, claims, completes and claims again, and somebody enqueues.
@@ -317,11 +317,13 @@ fn day(conn: &Connection) {
     enqueue(&Tx::on(conn), &job, NOW).unwrap();
     let claims = eight(conn);
     assert_eq!(claims.runs.len(), SLOTS);
-    for run in claims.runs {
+    for (run, outcome) in
+        claims.runs.into_iter().zip([Outcome::Succeeded, Outcome::Failed].into_iter().cycle())
+    {
         let fact = Complete {
             run_id: run.run_id,
             job_id: run.job_id,
-            outcome: Outcome::Succeeded,
+            outcome,
             output: None,
             error: None,
             error_class: None,
@@ -331,7 +333,7 @@ fn day(conn: &Connection) {
             started_at: NOW,
             finished_at: NOW,
         };
-        assert!(matches!(complete(conn, &fact, NOW).unwrap(), Recorded::Outcome(_)));
+        assert!(matches!(complete(&Tx::on(conn), &fact, NOW).unwrap(), Recorded::Outcome(_)));
     }
     assert_eq!(eight(conn).runs.len(), SLOTS);
     owners::mark(conn, 1, 2, NOW).unwrap();
