@@ -19,11 +19,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use mainspring_proof_tally::Tier;
+use mainspring_proof_vfs::without_memory_statistics;
 
 /// What the quick mode must reach.
 const MINIMUM: u64 = 10_000;
 
 fn main() -> ExitCode {
+    if let Err(why) = without_memory_statistics() {
+        return ended(Err(why));
+    }
     let args: Vec<String> = std::env::args().skip(1).collect();
     if let [role, root, more @ ..] = args.as_slice()
         && role == worker::WORKER

@@ -23,78 +23,44 @@ pub(crate) struct Known {
 }
 
 /// The kills of a play: before each operation, and in the middle of each write. After an operation is before the next.
-struct Kills {
-    /// At what changes a file.
-    changing: Vec<Fault>,
-    /// At what only looks, locks or syncs: the files are as they were before.
-    looking: Vec<Fault>,
-}
-
-impl Kills {
-    fn of(counts: &Counts) -> Self {
-        let (mut changing, mut looking) = (Vec::new(), Vec::new());
-        for (op, file, count) in counts.iter() {
-            let first = Fault::first(op, Flavour::KillBefore).on(file);
-            let kills = if changes(op) { &mut changing } else { &mut looking };
+fn first_kills(counts: &Counts) -> Vec<Fault> {
+    let mut kills = Vec::new();
+    for (op, file, count) in counts.iter() {
+        for flavour in [Flavour::KillBefore, Flavour::KillTorn].into_iter().filter(|it| it.fits(op)) {
+            let first = Fault::first(op, flavour).on(file);
             kills.extend((1..=count).map(|nth| first.at(nth)));
-            if Flavour::KillTorn.fits(op) {
-                let torn = Fault { flavour: Flavour::KillTorn, ..first };
-                kills.extend((1..=count).map(|nth| torn.at(nth)));
-            }
         }
-        Self { changing, looking }
     }
-}
-
-/// Whether it can leave other files than it found.
-fn changes(op: Op) -> bool {
-    matches!(op, Op::Open | Op::Delete | Op::Write | Op::Truncate)
+    kills
 }
 
 /// The kills of a recovery, counted over all files: what a dead process left decides which it asks for.
-fn in_a_recovery(counts: &Counts) -> Vec<Fault> {
+fn further_kills(counts: &Counts) -> Vec<Fault> {
     let any = |flavour| Fault { op: None, file: None, nth: 1, flavour, sticky: false };
     let before = (1..=counts.total()).map(|nth| any(Flavour::KillBefore).at(nth));
     let torn = (1..=counts.of(Some(Op::Write), None)).map(|nth| any(Flavour::KillTorn).at(nth));
     before.chain(torn).collect()
 }
 
-/// What is to be tried, in an order of chance, and how many first kills there are to choose from.
-pub(crate) struct Plan {
-    pub(crate) cases: Vec<Case>,
-    pub(crate) first_kills: usize,
-}
-
-/// One case for each first kill that changes a file, and, up to so many cases in all, for those that do not: a share of
-/// each scenario's, by the seed. The second and third kill of a case go round all of a recovery, in another order each.
-pub(crate) fn plan(known: &[Known], most: usize, seed: u64) -> Plan {
+/// A case for each first kill, in an order of chance: any beginning has something of everything. One of so many cases
+/// has two further kills; together these go round all of a recovery.
+pub(crate) fn plan(known: &[Known], one_of: usize, seed: u64) -> Vec<Case> {
     let mut chance = fastrand::Rng::with_seed(seed);
-    let kills: Vec<_> = known.iter().map(|known| (known, Kills::of(&known.play))).collect();
-    let count = |pick: fn(&Kills) -> usize| kills.iter().map(|(_, kills)| pick(kills)).sum::<usize>();
-    let (changing, looking) = (count(|kills| kills.changing.len()), count(|kills| kills.looking.len()));
-    let room = most.saturating_sub(changing).min(looking);
     let mut cases = Vec::new();
-    for (known, mut kills) in kills {
-        chance.shuffle(&mut kills.looking);
-        let share = (kills.looking.len() * room).div_ceil(looking.max(1));
-        let mut firsts = kills.changing;
-        firsts.extend(kills.looking.into_iter().take(share));
+    for Known { scenario, play, recovery } in known {
+        let mut firsts = first_kills(play);
         chance.shuffle(&mut firsts);
-        let mut seconds = in_a_recovery(&known.recovery);
-        let mut thirds = seconds.clone();
-        chance.shuffle(&mut seconds);
-        chance.shuffle(&mut thirds);
-        let further = seconds.into_iter().cycle().zip(thirds.into_iter().cycle());
-        let scenario = known.scenario;
-        cases.extend(
-            firsts
-                .into_iter()
-                .zip(further)
-                .map(|(first, (second, third))| Case { scenario, kills: vec![first, second, third] }),
-        );
+        let mut further = further_kills(recovery);
+        chance.shuffle(&mut further);
+        let mut further = further.into_iter().cycle();
+        cases.extend(firsts.into_iter().enumerate().map(|(at, first)| {
+            let more = if at % one_of == 0 { 2 } else { 0 };
+            let kills = std::iter::once(first).chain(further.by_ref().take(more)).collect();
+            Case { scenario: *scenario, kills }
+        }));
     }
     chance.shuffle(&mut cases);
-    Plan { cases, first_kills: changing + looking }
+    cases
 }
 
 /// For example `recovery write wal 17 kill-torn once, any any 40 kill-before once`.
@@ -115,5 +81,66 @@ impl FromStr for Case {
             Some(fault) => Err(format!("\"{fault}\" kills nobody")),
             None => Ok(Self { scenario: scenario.parse()?, kills }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use mainspring_proof_vfs::FaultVfs;
+    use rusqlite::{Connection, OpenFlags};
+
+    use super::*;
+
+    /// What SQLite asks for when a table is made.
+    fn counts() -> Counts {
+        let dir = tempfile::tempdir().unwrap_or_else(|error| unreachable!("{error}"));
+        let vfs = FaultVfs::register_unique("plan").unwrap_or_else(|why| unreachable!("{why}"));
+        let made = Connection::open_with_flags_and_vfs(dir.path().join("a.db"), OpenFlags::default(), vfs.name())
+            .and_then(|conn| conn.execute_batch("CREATE TABLE t (x)"));
+        assert_eq!(made, Ok(()));
+        vfs.counts()
+    }
+
+    fn known() -> [Known; 2] {
+        [Scenario::Cron, Scenario::Retry].map(|scenario| Known { scenario, play: counts(), recovery: counts() })
+    }
+
+    #[test]
+    fn each_operation_is_killed_before_and_each_write_in_its_middle_once_as_the_first() {
+        let known = known();
+        let cases = plan(&known, 3, 1);
+        let firsts: BTreeSet<String> =
+            cases.iter().map(|case| format!("{} {}", case.scenario, case.kills[0])).collect();
+        let one = known[0].play.total() + known[0].play.of(Some(Op::Write), None);
+        assert_eq!((firsts.len(), cases.len()), (2 * one as usize, 2 * one as usize));
+        assert!(firsts.contains("cron write db 1 kill-torn once") && firsts.contains("retry lock db 1 kill-before once"));
+    }
+
+    #[test]
+    fn further_kills_go_round_all_of_a_recovery() {
+        let known = known();
+        let further = |one_of| -> BTreeSet<String> {
+            let cases = plan(&known[..1], one_of, 1);
+            cases.iter().flat_map(|case| case.kills.iter().skip(1).map(ToString::to_string)).collect()
+        };
+        let all = known[0].recovery.total() + known[0].recovery.of(Some(Op::Write), None);
+        assert_eq!(further(1).len() as u64, all);
+        assert_eq!(further(2).len() as u64, all);
+        assert!(further(1).contains("any any 3 kill-before once") && further(1).contains("any any 2 kill-torn once"));
+    }
+
+    #[test]
+    fn one_seed_gives_one_order_and_a_case_is_read_back_from_what_it_prints() {
+        let known = known();
+        let cases = plan(&known, 3, 1);
+        assert_eq!(cases, plan(&known, 3, 1));
+        assert_ne!(cases, plan(&known, 3, 2));
+        for case in cases {
+            assert_eq!(case.to_string().parse(), Ok(case));
+        }
+        let refused = |text: &str| text.parse::<Case>().is_err();
+        assert!(refused("cron") && refused("cron write wal 1 eio once") && refused("no-such any any 1 kill-before once"));
     }
 }

@@ -24,6 +24,7 @@
 mod fault;
 mod fork;
 mod io_methods;
+mod memory;
 mod op;
 mod record;
 mod state;
@@ -36,6 +37,7 @@ use std::time::Duration;
 
 pub use fault::{Fault, Flavour};
 pub use fork::{Ended, fork_until_its_end, in_a_fork};
+pub use memory::without_memory_statistics;
 pub use op::{Counts, FileKind, FileName, Op};
 pub use record::{Event, Recorder};
 use state::State;
