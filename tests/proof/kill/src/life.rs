@@ -61,13 +61,11 @@ pub(crate) enum End {
 
 /// Lives one life in a process of its own. This process must have no other thread.
 pub(crate) fn live(scenario: Scenario, place: &Place, kill: Option<Fault>) -> End {
-    let ended = fork_until_its_end(LONGEST, || {
-        match play(scenario, place, kill) {
-            Ok(()) => OVER,
-            Err(why) => {
-                watch::note(why);
-                WRONG
-            }
+    let ended = fork_until_its_end(LONGEST, || match play(scenario, place, kill) {
+        Ok(()) => OVER,
+        Err(why) => {
+            watch::note(why);
+            WRONG
         }
     });
     let said = fs::read_to_string(place.said()).unwrap_or_default();

@@ -25,20 +25,21 @@ use mainspring_proof_vfs::without_memory_statistics;
 const MINIMUM: u64 = 10_000;
 
 fn main() -> ExitCode {
-    if let Err(why) = without_memory_statistics() {
-        return ended(Err(why));
-    }
+    let begun = without_memory_statistics().and_then(|()| begin());
+    begun.unwrap_or_else(|why| {
+        eprintln!("kill: {why}");
+        ExitCode::from(2)
+    })
+}
+
+fn begin() -> Result<ExitCode, String> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if let [role, root, more @ ..] = args.as_slice()
         && role == worker::WORKER
     {
-        let worked = worker::work(Path::new(root), more.iter().any(|word| word == worker::ALOUD));
-        return ended(worked.map(|()| ExitCode::SUCCESS));
+        let aloud = more.iter().any(|word| word == worker::ALOUD);
+        return worker::work(Path::new(root), aloud).map(|()| ExitCode::SUCCESS);
     }
-    ended(begin())
-}
-
-fn begin() -> Result<ExitCode, String> {
     let tier = Tier::begin("kill", "kills", MINIMUM)?;
     let rest = tier.rest().to_vec();
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
@@ -46,13 +47,8 @@ fn begin() -> Result<ExitCode, String> {
         [] => sweep::sweep(tier),
         ["counts"] => sweep::counts(),
         ["case", ref words @ ..] if !words.is_empty() => sweep::one(&words.join(" ")),
-        _ => Err(format!("{rest:?} is none of: nothing, counts, case \"SCENARIO OP FILE N FLAVOUR once, …\"")),
+        _ => {
+            Err(format!("{rest:?} is none of: nothing, counts, case \"SCENARIO OP FILE N FLAVOUR once, …\""))
+        }
     }
-}
-
-fn ended(done: Result<ExitCode, String>) -> ExitCode {
-    done.unwrap_or_else(|why| {
-        eprintln!("kill: {why}");
-        ExitCode::from(2)
-    })
 }

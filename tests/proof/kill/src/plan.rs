@@ -97,14 +97,19 @@ mod tests {
     fn counts() -> Counts {
         let dir = tempfile::tempdir().unwrap_or_else(|error| unreachable!("{error}"));
         let vfs = FaultVfs::register_unique("plan").unwrap_or_else(|why| unreachable!("{why}"));
-        let made = Connection::open_with_flags_and_vfs(dir.path().join("a.db"), OpenFlags::default(), vfs.name())
-            .and_then(|conn| conn.execute_batch("CREATE TABLE t (x)"));
+        let made =
+            Connection::open_with_flags_and_vfs(dir.path().join("a.db"), OpenFlags::default(), vfs.name())
+                .and_then(|conn| conn.execute_batch("CREATE TABLE t (x)"));
         assert_eq!(made, Ok(()));
         vfs.counts()
     }
 
     fn known() -> [Known; 2] {
-        [Scenario::Cron, Scenario::Retry].map(|scenario| Known { scenario, play: counts(), recovery: counts() })
+        [Scenario::Cron, Scenario::Retry].map(|scenario| Known {
+            scenario,
+            play: counts(),
+            recovery: counts(),
+        })
     }
 
     #[test]
@@ -115,7 +120,10 @@ mod tests {
             cases.iter().map(|case| format!("{} {}", case.scenario, case.kills[0])).collect();
         let one = known[0].play.total() + known[0].play.of(Some(Op::Write), None);
         assert_eq!((firsts.len(), cases.len()), (2 * one as usize, 2 * one as usize));
-        assert!(firsts.contains("cron write db 1 kill-torn once") && firsts.contains("retry lock db 1 kill-before once"));
+        assert!(
+            firsts.contains("cron write db 1 kill-torn once")
+                && firsts.contains("retry lock db 1 kill-before once")
+        );
     }
 
     #[test]
@@ -128,7 +136,10 @@ mod tests {
         let all = known[0].recovery.total() + known[0].recovery.of(Some(Op::Write), None);
         assert_eq!(further(1).len() as u64, all);
         assert_eq!(further(2).len() as u64, all);
-        assert!(further(1).contains("any any 3 kill-before once") && further(1).contains("any any 2 kill-torn once"));
+        assert!(
+            further(1).contains("any any 3 kill-before once")
+                && further(1).contains("any any 2 kill-torn once")
+        );
     }
 
     #[test]
@@ -141,6 +152,10 @@ mod tests {
             assert_eq!(case.to_string().parse(), Ok(case));
         }
         let refused = |text: &str| text.parse::<Case>().is_err();
-        assert!(refused("cron") && refused("cron write wal 1 eio once") && refused("no-such any any 1 kill-before once"));
+        assert!(
+            refused("cron")
+                && refused("cron write wal 1 eio once")
+                && refused("no-such any any 1 kill-before once")
+        );
     }
 }

@@ -53,7 +53,8 @@ pub(super) async fn undelivered(stage: &Stage) -> Result<(), String> {
     enqueue_all(&play, UNDELIVERED).await?;
     let redeliver = async |queue: &Queue| {
         let runs = queue.runs(id_of(queue, BY_HAND).await?, 1).await?;
-        let is_delivered = |run: &Run| run.completion.as_ref().map(|it| it.delivery) == Some(Delivery::Delivered);
+        let is_delivered =
+            |run: &Run| run.completion.as_ref().map(|it| it.delivery) == Some(Delivery::Delivered);
         match runs.first() {
             // After a kill in the middle of the first one it was sent again, and taken.
             Some(run) if is_delivered(run) => Ok(()),
