@@ -63,7 +63,9 @@ pub(super) struct Core {
     log_room: LogRoom,
     /// Whether health says that the disk is full.
     told_full: bool,
-    /// A connection whose commit returned an error: closed once there is another one, so that it is not the last.
+    /// A connection whose commit returned an error, closed once another commit has worked. What failed may lie in the log
+    /// whole, behind its last commit, and the index of the log leaves it out. The index goes with the last connection:
+    /// whoever opens the next one reads the log anew, and that commit comes to life when nobody asks for it any more.
     spent: Option<Connection>,
     /// The log that lost its name was saved, as far as it could be.
     saved_log: bool,
@@ -160,7 +162,8 @@ impl Core {
         if self.conn.is_none() {
             self.conn = Some(self.shared.db.only_writer()?);
             (self.synchronous, self.data_version, self.saved_log) = (None, None, false);
-            self.spent = None;
+            // One that could not even roll back still holds the lock.
+            self.spent = self.spent.take().filter(Connection::is_autocommit);
         }
         Ok(())
     }

@@ -94,7 +94,10 @@ impl Core {
             return Err(Failed::Before(Error::Closed));
         }
         self.transaction_no = transaction_no;
-        tx.commit().map_err(|error| Failed::Commit(error.into()))
+        tx.commit().map_err(|error| Failed::Commit(error.into()))?;
+        // It has taken the place in the log of what failed before it.
+        self.spent = None;
+        Ok(())
     }
 
     /// Begins the transaction and runs the commands: those that were taken, and then those that came meanwhile, so that

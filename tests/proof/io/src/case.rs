@@ -17,70 +17,55 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(1);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What came of a case.
-#[derive(Debug, Default)]
-pub(crate) struct Report {
-    pub(crate) counts: Option<Counts>,
+#[derive(Debug)]
+pub(crate) struct Played {
+    pub(crate) counts: Counts,
     /// How many of the faults were met.
     pub(crate) met: u64,
     pub(crate) violations: Vec<String>,
-    /// The ledger, for a case that is looked at.
-    pub(crate) ledger: String,
+    pub(crate) ledger: Ledger,
 }
 
 /// Plays a scenario on a copy of its file, with faults or without. A `thorough` one also starts the next process,
-/// which an untidy end gets in any case.
+/// which an untidy end gets in any case. What goes wrong with the tier itself is an error.
 pub(crate) async fn play(
     scenario: Scenario,
     template: &Path,
     dir: &Path,
     faults: &[Fault],
     thorough: bool,
-) -> Report {
-    let mut report = Report::default();
-    let path = match fresh(template, dir) {
-        Ok(path) => path,
-        Err(why) => {
-            report.violations.push(format!("the tier cannot copy its file: {why}"));
-            return report;
-        }
-    };
-    let vfs = match FaultVfs::register_unique("io") {
-        Ok(vfs) => Arc::new(vfs),
-        Err(why) => {
-            report.violations.push(why);
-            return report;
-        }
-    };
+) -> Result<Played, String> {
+    let path = fresh(template, dir).map_err(|error| format!("the tier's own files: {error}"))?;
+    let vfs = Arc::new(FaultVfs::register_unique("io")?);
     vfs.longest_sleep(LONGEST_SLEEP);
+    vfs.only_count_syncs();
     let stage = Stage::new(scenario, &path, Ledger::in_memory()).vfs(vfs.name()).patience(PATIENCE);
     let armed: Vec<_> = faults.iter().map(|fault| vfs.arm(*fault)).collect();
     let sticky = armed.iter().zip(faults).filter(|(_, fault)| fault.sticky).map(|(armed, _)| *armed);
     let healer = tokio::spawn(heal(Arc::clone(&vfs), sticky.collect()));
-    if let Err(why) = scenario.play(&stage).await {
-        report.violations.push(why);
-    }
+    let mut violations = Vec::from_iter(scenario.play(&stage).await.err());
     vfs.disarm();
     healer.abort();
-    report.met = armed.iter().filter(|armed| vfs.fired_by(**armed) > 0).count() as u64;
-    report.counts = Some(vfs.counts());
-    let known = stage.ledger().len();
+    let met = armed.iter().filter(|armed| vfs.fired_by(**armed) > 0).count() as u64;
+    let counts = vfs.counts();
     if thorough || is_untidy(stage.ledger()) {
-        match scenario.afterwards(&stage).await {
-            Ok(()) => {
-                let new = stage.ledger().entries().split_off(known);
-                if !new.is_empty() {
-                    let new: Vec<_> = new.iter().map(ToString::to_string).collect();
-                    let what = format!("the next start had something to do: {}", new.join(", "));
-                    report.violations.push(what);
-                }
-            }
-            Err(why) => report.violations.push(format!("the next start: {why}")),
-        }
+        violations.extend(next_start(&stage).await.err());
     }
     let checked = check(scenario, stage.path(), stage.ledger(), Terms::over());
-    report.violations.extend(checked.unwrap_or_else(|why| vec![why]));
-    report.ledger = format!("{:#?}", stage.ledger());
-    report
+    violations.extend(checked.unwrap_or_else(|why| vec![why]));
+    Ok(Played { counts, met, violations, ledger: stage.ledger().clone() })
+}
+
+/// The next process finds nothing to do.
+async fn next_start(stage: &Stage) -> Result<(), String> {
+    let known = stage.ledger().len();
+    stage.scenario().afterwards(stage).await.map_err(|why| format!("the next start: {why}"))?;
+    let new = stage.ledger().entries().split_off(known);
+    if new.is_empty() {
+        return Ok(());
+    }
+    let new: Vec<_> = new.iter().map(ToString::to_string).collect();
+    Err(format!("the next start had something to do: {}", new.join(", ")))
 }
 
 /// Whether the process has not come to an orderly end, so that the next one has something to settle.

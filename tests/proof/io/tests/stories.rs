@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use mainspring::{Error, JobArgs, ListFilter, OpenOptions, Queue};
+use mainspring::{Engine, Error, Failure, JobArgs, ListFilter, OpenOptions, Queue, RunContext};
 use mainspring_proof_stage::class;
 use mainspring_proof_vfs::{Fault, FaultVfs, FileKind, Flavour, Op};
 use rusqlite::Connection;
@@ -129,6 +129,52 @@ fn a_commit_that_failed_leaves_a_doubt_that_no_later_error_takes_away() {
     }
     panic!("the other program was never fast enough");
 }
+
+/// The commit of a job and of its claim returned an error, though all of it lay in the log. A new connection looked, did
+/// not find it, and failed in its turn before anything else was written. It was the last one that was open: with it went
+/// the index of the log, the next connection read the log anew, and the commit came to life. The claim in it had been
+/// given up by then: the run stayed open, in the hands of an engine that lived and knew nothing of it. A connection
+/// stays open now until a commit has taken the failed one's place in the log.
+#[test]
+fn a_claim_whose_commit_failed_does_not_come_to_life_behind_the_engines_back() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let mut failed_twice = 0;
+    for nth in LOCKS {
+        let story = Story::begin();
+        let options = story.options().busy_timeout(Duration::from_millis(50)).reserve(false);
+        let queue = Queue::open_blocking(&options).unwrap();
+        let (called, calls) = std::sync::mpsc::channel();
+        let work = move |_: Note, _: RunContext| {
+            let called = called.clone();
+            async move { called.send(()).map_err(|_| Failure::discard("nobody listens")) }
+        };
+        let start = async { Engine::builder(queue.clone()).handler(work).build().unwrap().start().await };
+        let engine = runtime.block_on(start).unwrap();
+
+        let sync = story.vfs.arm(Fault::first(Op::Sync, Flavour::IoError).on(FileKind::Wal).sticky());
+        let lock = story.vfs.arm(Fault::first(Op::ShmLock, Flavour::NoMemory).at(nth).sticky());
+        let answer = std::thread::scope(|scope| {
+            let asking = scope.spawn(|| queue.blocking().enqueue(Note));
+            story.vfs.wait_fired(12, Duration::from_millis(250));
+            failed_twice += u32::from(story.vfs.fired_by(sync) > 0 && story.vfs.fired_by(lock) > 0);
+            story.vfs.disarm();
+            asking.join().unwrap()
+        });
+        let known = jobs(&queue);
+        assert!(known == 1 || known == 0 && answer.is_err(), "{nth}: {known} jobs, {answer:?}");
+        for _ in 0..known {
+            calls
+                .recv_timeout(Duration::from_secs(20))
+                .unwrap_or_else(|_| panic!("{nth}: nobody was called"));
+        }
+        runtime.block_on(engine.shutdown(Duration::from_secs(10))).unwrap();
+        assert!(calls.try_recv().is_err(), "{nth}: called twice");
+    }
+    assert!(failed_twice > 0, "the two faults have never met");
+}
+
+/// The locks of the log at which the second fault begins: the way of a new connection to its first write.
+const LOCKS: std::ops::RangeInclusive<u64> = 1..=16;
 
 /// SQLite tries a hundred times for a lock of the log that others hold at that moment, and then answers "locking
 /// protocol". To a caller that was an error of no kind, about which nothing could be done, or, from a pool of readers

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use crate::handlers::label_of;
 use crate::ledger::{Entry, Ledger};
 use crate::part::{Answer, Last, Part};
+use crate::play::RESUME;
 use crate::scenario::{Scenario, WITH_ROWS};
 
 /// What had happened to the play that is checked.
@@ -28,6 +29,9 @@ impl Terms {
     }
 }
 
+/// A job is parked once the processes that ran it have died so often in a row.
+const MOST_INTERRUPTIONS: u32 = 3;
+
 /// Says what is wrong in the file, a sentence each; nothing if all is as promised.
 ///
 /// # Errors
@@ -42,6 +46,10 @@ pub fn check(scenario: Scenario, path: &Path, ledger: &Ledger, terms: Terms) -> 
         wrong.extend(one.all().into_iter().map(|what| format!("{:?}: {what}", part.label)));
     }
     wrong.extend(facts(&file, &entries));
+    let resumed = entries.iter().any(|entry| matches!(entry, Entry::Asked { call } if call == RESUME));
+    if resumed && terms.kills < MOST_INTERRUPTIONS {
+        wrong.push("a job was parked, and too few kills explain that".to_owned());
+    }
     Ok(wrong)
 }
 
@@ -207,14 +215,10 @@ impl PartCheck<'_> {
             wrong.push("its last run has no completion".to_owned());
             return;
         };
-        let killed = self.terms.kills > 0;
-        let not_again = self.part.on_interrupt != OnInterrupt::Rerun;
         let is_right = match self.part.last {
             Last::Run(wanted, at_last) => {
-                let held = self.part.on_unknown_delivery == OnUnknownDelivery::Hold;
                 (outcome, delivery) == (wanted, at_last)
-                    || (killed && not_again && outcome == Outcome::Interrupted)
-                    || (killed && held && outcome == wanted && delivery == Delivery::Unknown)
+                    || self.terms.kills > 0 && self.a_kill_explains((outcome, delivery), (wanted, at_last))
             }
             Last::LeftInterrupted => outcome == Outcome::Interrupted,
             Last::NoRun | Last::Gone => false,
@@ -222,6 +226,17 @@ impl PartCheck<'_> {
         if !is_right {
             wrong.push(format!("it ended as {outcome} and {delivery}, not as {:?}", self.part.last));
         }
+    }
+
+    fn a_kill_explains(&self, found: (Outcome, Delivery), wanted: (Outcome, Delivery)) -> bool {
+        if found.0 == Outcome::Interrupted {
+            // Nobody calls it again, by its policy or because somebody had cancelled it.
+            return self.part.on_interrupt != OnInterrupt::Rerun || wanted.0 == Outcome::Cancelled;
+        }
+        // What was begun and has no answer is not sent again: by its policy, or since it was the last that it had.
+        let is_last =
+            self.part.on_unknown_delivery == OnUnknownDelivery::Hold || wanted.1 == Delivery::Failed;
+        is_last && found == (wanted.0, Delivery::Unknown)
     }
 }
 

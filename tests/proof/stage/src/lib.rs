@@ -19,6 +19,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod typed;
+pub mod watch;
 
 pub use check::{Terms, check};
 pub use handlers::PANIC;

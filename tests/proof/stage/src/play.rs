@@ -30,7 +30,11 @@ SELECT
     (SELECT count(*) FROM mainspring_jobs WHERE claimable = 1 AND next_run_at_ms <= :now_ms) AS jobs,
     (SELECT count(*) FROM mainspring_completions
      WHERE delivery = 'started'
-        OR (delivery = 'pending' AND (delivery_owner_id IS NOT NULL OR next_delivery_at_ms <= :now_ms))) AS deliveries";
+        OR (delivery = 'pending' AND (delivery_owner_id IS NOT NULL OR next_delivery_at_ms <= :now_ms))) AS deliveries,
+    (SELECT count(*) FROM mainspring_jobs WHERE parked_at_ms IS NOT NULL) AS parked";
+
+/// The call that lets a job go on which was parked, since it seemed to kill its process.
+pub(crate) const RESUME: &str = "resume-parked";
 
 /// An application that plays.
 pub struct Play<'a> {
@@ -176,19 +180,38 @@ impl<'a> Play<'a> {
         loop {
             tokio::time::sleep(pause).await;
             let left = left(&bystander, self.stage.clock.now()).map_err(cannot)?;
-            if left == (0, 0, 0) {
-                self.bystander.set(Some(bystander));
-                return Ok(());
+            match left {
+                (0, 0, 0, 0) => {
+                    self.bystander.set(Some(bystander));
+                    return Ok(());
+                }
+                (0, 0, 0, _) => self.resume().await?,
+                _ => {}
             }
             if Instant::now() >= until {
-                let (runs, jobs, deliveries) = left;
+                let (runs, jobs, deliveries, parked) = left;
                 return Err(format!(
-                    "it does not go on: {runs} open runs, {jobs} due jobs and {deliveries} deliveries are left after {:?}",
+                    "it does not go on: {runs} open runs, {jobs} due jobs, {deliveries} deliveries and {parked} parked \
+                     jobs are left after {:?}",
                     self.stage.patience
                 ));
             }
             pause = (pause * 2).min(LOOKS.1);
         }
+    }
+
+    /// Lets go on what was parked, as a person does who has looked why.
+    async fn resume(&self) -> Result<(), String> {
+        self.stage.ledger.write(Entry::Asked { call: RESUME.to_owned() });
+        let resume = async |queue: &Queue| {
+            for job in queue.list(ListFilter::default()).await?.jobs {
+                if job.parked_at.is_some() {
+                    queue.resume(job.id).await?;
+                }
+            }
+            Ok(())
+        };
+        self.ask(RESUME, resume).await
     }
 
     /// Waits until the handler was called for a job.
@@ -224,9 +247,10 @@ pub(crate) fn bystander(stage: &Stage) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
-fn left(conn: &Connection, now: Timestamp) -> rusqlite::Result<(i64, i64, i64)> {
-    conn.prepare_cached(LEFT)?
-        .query_row([now.millis()], |row| Ok((row.get("runs")?, row.get("jobs")?, row.get("deliveries")?)))
+fn left(conn: &Connection, now: Timestamp) -> rusqlite::Result<(i64, i64, i64, i64)> {
+    conn.prepare_cached(LEFT)?.query_row([now.millis()], |row| {
+        Ok((row.get("runs")?, row.get("jobs")?, row.get("deliveries")?, row.get("parked")?))
+    })
 }
 
 /// Does what changes nothing, or is the same twice, until it works.

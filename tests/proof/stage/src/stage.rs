@@ -75,6 +75,11 @@ impl Stage {
         &self.ledger
     }
 
+    /// What is played.
+    pub fn scenario(&self) -> Scenario {
+        self.scenario
+    }
+
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -9,8 +9,12 @@
 //! It fails on a violation, and, so that a slow machine does not pass by testing nothing, on a missed minimum.
 #![forbid(unsafe_code)]
 
+mod crew;
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+
+pub use crew::{Crew, Report, Worker, serve};
 
 /// How much a tier does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

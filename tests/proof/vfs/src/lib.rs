@@ -24,6 +24,7 @@
 mod fault;
 mod fork;
 mod io_methods;
+mod memory;
 mod op;
 mod record;
 mod state;
@@ -35,7 +36,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use fault::{Fault, Flavour};
-pub use fork::in_a_fork;
+pub use fork::{Ended, fork_until_its_end, in_a_fork};
+pub use memory::without_memory_statistics;
 pub use op::{Counts, FileKind, FileName, Op};
 pub use record::{Event, Recorder};
 use state::State;
@@ -143,5 +145,11 @@ impl FaultVfs {
     /// locks away does not wait ten seconds. Defaults to no bound.
     pub fn longest_sleep(&self, longest: Duration) {
         self.state.set_longest_sleep(longest);
+    }
+
+    /// From now on a sync is counted, can go wrong and is recorded, and is not passed on: what a killed process has
+    /// written is in the system's memory whether it was synced or not, and only a power cut tells the difference.
+    pub fn only_count_syncs(&self) {
+        self.state.set_only_counts_syncs();
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct State {
     has_fired: Condvar,
     log: Mutex<Option<Vec<Event>>>,
     longest_sleep_us: AtomicU64,
+    /// The disk is not asked for anything.
+    only_counts_syncs: AtomicBool,
     /// No file may grow.
     is_full: AtomicBool,
     refused_growth: AtomicU64,
@@ -60,6 +62,7 @@ impl State {
             has_fired: Condvar::new(),
             log: Mutex::default(),
             longest_sleep_us: AtomicU64::new(u64::MAX),
+            only_counts_syncs: AtomicBool::new(false),
             is_full: AtomicBool::new(false),
             refused_growth: AtomicU64::new(0),
         }
@@ -176,6 +179,14 @@ impl State {
 
     pub(crate) fn longest_sleep_us(&self) -> u64 {
         self.longest_sleep_us.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_only_counts_syncs(&self) {
+        self.only_counts_syncs.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn only_counts_syncs(&self) -> bool {
+        self.only_counts_syncs.load(Ordering::Relaxed)
     }
 
     fn armed(&self) -> MutexGuard<'_, Armed> {

@@ -242,6 +242,21 @@ fn a_sync_that_failed_or_was_pretended_is_not_in_the_log() {
     }
 }
 
+#[test]
+fn a_sync_that_is_only_counted_is_counted_recorded_and_can_fail() {
+    let bench = Bench::new();
+    let conn = bench.with_row();
+    bench.vfs.only_count_syncs();
+    let recorder = bench.vfs.recorder();
+    recorder.start();
+    let before = bench.vfs.counts().of(Some(Op::Sync), None);
+    assert_eq!(insert(&conn), Ok(()));
+    assert!(bench.vfs.counts().of(Some(Op::Sync), None) > before);
+    assert!(recorder.stop().iter().any(|event| matches!(event, Event::Sync { .. })));
+    bench.vfs.arm(Fault::first(Op::Sync, Flavour::IoError).on(FileKind::Wal));
+    assert_eq!(insert(&conn), Err(ErrorCode::SystemIoFailure));
+}
+
 const CHILD: &str = "MAINSPRING_PROOF_VFS_CHILD";
 
 /// Not a test by itself: the process that `a_kill_leaves_what_was_done_up_to_there` starts.

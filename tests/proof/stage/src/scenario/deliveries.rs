@@ -1,6 +1,6 @@
 //! Outputs and what becomes of them.
 
-use mainspring::{Backoff, Delivery, NewJob, OnUnknownDelivery, Outcome, Queue};
+use mainspring::{Backoff, Delivery, NewJob, OnUnknownDelivery, Outcome, Queue, Run};
 
 use super::WAIT;
 use super::work::{enqueue_once, post};
@@ -12,7 +12,7 @@ use crate::stage::Stage;
 fn letter(part: &Part) -> NewJob<Post> {
     NewJob::new(post(part.label))
         .backoff(Backoff::fixed(WAIT))
-        .delivery_attempts(3, Backoff::fixed(WAIT))
+        .delivery_attempts(if part.label == NEVER { 3 } else { 10 }, Backoff::fixed(WAIT))
         .on_unknown_delivery(part.on_unknown_delivery)
 }
 
@@ -39,10 +39,11 @@ pub(super) async fn delivered(stage: &Stage) -> Result<(), String> {
 
 const LOST: Last = Last::Run(Outcome::Succeeded, Delivery::Failed);
 const BY_HAND: &str = "by-hand";
+const NEVER: &str = "never";
 
 pub(super) const UNDELIVERED: &[Part] = &[
     POST.named("later").answers(&[Answer::NotSent, Answer::Accept]),
-    POST.named("never").answers(&[Answer::NotSent, Answer::NotSent, Answer::NotSent]).last(LOST),
+    POST.named(NEVER).answers(&[Answer::NotSent, Answer::NotSent, Answer::NotSent]).last(LOST),
     POST.named("refused").answers(&[Answer::Reject]).last(LOST),
     POST.named(BY_HAND).answers(&[Answer::Reject, Answer::Accept]),
 ];
@@ -52,8 +53,12 @@ pub(super) async fn undelivered(stage: &Stage) -> Result<(), String> {
     enqueue_all(&play, UNDELIVERED).await?;
     let redeliver = async |queue: &Queue| {
         let runs = queue.runs(id_of(queue, BY_HAND).await?, 1).await?;
+        let is_delivered =
+            |run: &Run| run.completion.as_ref().map(|it| it.delivery) == Some(Delivery::Delivered);
         match runs.first() {
-            Some(run) => queue.redeliver(run.id).await,
+            // After a kill in the middle of the first one it was sent again, and taken.
+            Some(run) if is_delivered(run) => Ok(()),
+            Some(run) => queue.redeliver(run.id).await.map(drop),
             None => Err(mainspring::Error::JobNotFound(BY_HAND.to_owned())),
         }
     };

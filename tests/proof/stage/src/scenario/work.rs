@@ -116,8 +116,12 @@ pub(super) async fn retry(stage: &Stage) -> Result<(), String> {
         enqueue_once(&play, part.label, job).await?;
     }
     play.quiet().await?;
-    // A job that runs, or has run again, was given its attempt.
-    let again = async |queue: &Queue| queue.retry(id_of(queue, "by-hand").await?).await;
+    // A job that runs, or has run again, was given its attempt. After a kill in the middle of the first one it has
+    // succeeded by itself.
+    let again = async |queue: &Queue| match job_of(queue, "by-hand").await? {
+        Some(job) if job.last_outcome == Some(Outcome::Succeeded) => Ok(()),
+        _ => queue.retry(id_of(queue, "by-hand").await?).await.map(drop),
+    };
     let is_given = async |queue: &Queue| {
         let job = job_of(queue, "by-hand").await?;
         Ok(job.is_some_and(|job| job.runs_started > 1 || job.finished_at.is_none()))
