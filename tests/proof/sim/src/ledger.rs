@@ -27,8 +27,6 @@ pub(crate) struct RunFact {
     /// The attempts that its errand had when it was claimed.
     pub(crate) max_attempts: u32,
     pub(crate) end: Option<End>,
-    /// Late results that were acknowledged.
-    pub(crate) late: u32,
     pub(crate) post: Post,
 }
 
@@ -73,7 +71,7 @@ pub(crate) struct JobFact {
     pub(crate) may_be_gone: bool,
     /// Somebody was told that it is removed.
     pub(crate) removed: bool,
-    /// It was finished when somebody pruned.
+    /// It was finished when somebody pruned: it, or what it did, may be gone.
     pub(crate) pruned: bool,
     /// Somebody was told that it is cancelled, and nobody has asked for more of it since.
     pub(crate) cancelled: bool,
@@ -143,6 +141,10 @@ impl Ledger {
             return Err(format!("run {id}: job {} is {why}", run.job));
         }
         let progress = self.errands.entry(errand).or_default();
+        if run.attempt == 1 && job.pruned && job.retried {
+            // The attempts before were forgotten, and a person asked for another one.
+            progress.attempts = 0;
+        }
         if run.attempt != progress.attempts + 1 {
             return Err(format!("run {id}: attempt {} follows {}", run.attempt, progress.attempts));
         }

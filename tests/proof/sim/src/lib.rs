@@ -65,7 +65,7 @@ pub fn simulate(template: &Template, seed: u64, steps: impl IntoIterator<Item = 
         Err(panic) => Some(format!("panicked: {}", message(&*panic))),
     };
     outcome.digest = world.digest();
-    outcome.found = found.map(|what| (what, world.last_words()));
+    outcome.found = found.map(|what| (what.clone(), world.last_words(&what)));
     outcome.counts = std::mem::take(&mut world.counts);
     outcome
 }

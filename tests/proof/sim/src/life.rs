@@ -13,6 +13,8 @@ pub(crate) struct Life {
     pub(crate) frozen: bool,
     /// It shuts down and claims nothing more.
     pub(crate) stopping: bool,
+    /// What the wall clock showed at its last step.
+    pub(crate) saw: i64,
     /// The kinds that it has handlers for.
     pub(crate) kinds: Vec<String>,
     /// Its queues and how many runs of each may go on.

@@ -18,6 +18,8 @@ impl World {
         if std::mem::replace(&mut self.data_version, version) == version {
             return Ok(());
         }
+        self.watch()?;
+        self.new_to_claims.clear();
         self.look_at_ends()?;
         self.look_at_deliveries()?;
         self.look_at_claims(slot)
@@ -47,6 +49,9 @@ impl World {
         self.note(end.outcome.len() as i64);
         self.tell(|_| format!("run {run} ends: {} {}", end.outcome, end.class.as_deref().unwrap_or("")));
         let died = end.class.as_deref() == Some("owner_died");
+        if died {
+            self.new_to_claims.extend(job.as_ref().map(|job| job.id));
+        }
         self.ledger.ended(run, end, assumes)?;
         if matches!(row.delivery.as_str(), "pending" | "started") {
             self.ledger.unsettled.insert(run);
@@ -141,7 +146,6 @@ impl World {
             reported: Vec::new(),
             max_attempts: policies.max_attempts,
             end: None,
-            late: 0,
             post: Default::default(),
         };
         self.counts.add(match claim.trigger.as_str() {
@@ -202,8 +206,9 @@ impl World {
                    AND priority > (SELECT priority FROM mainspring_jobs WHERE id = ?3)
                    AND (kind = 'work' OR NOT ?4)
                    AND NOT EXISTS (SELECT 1 FROM mainspring_runs WHERE id > ?5 AND job_id = other.id)
+                   AND id NOT IN (SELECT value FROM json_each(?6))
                  LIMIT 1",
-                rusqlite::params![claim.queue, self.now(), claim.job, foreign, claims[0].id - 1],
+                rusqlite::params![claim.queue, self.now(), claim.job, foreign, claims[0].id - 1, format!("{:?}", self.new_to_claims)],
             )?;
             if let Some(other) = passed_over {
                 return Err(format!("run {} of job {} was claimed before job {other}", claim.id, claim.job));

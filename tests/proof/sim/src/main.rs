@@ -1,7 +1,8 @@
 //! The tier `sim`: many simulations, each from its own seed.
 //!
-//! `mainspring-proof-sim [quick | long SECONDS] [seed N] [steps 1,4,9-20]`. With `steps`, the one simulation of that
-//! seed is run with these steps only, and told.
+//! `mainspring-proof-sim [quick | long SECONDS] [seed N] [odd | steps 1,4,9-20]`. With `steps`, the one simulation of
+//! that seed is run with these steps only, and told. With `odd`, every second seed is left out: beginning with an odd
+//! one, those are left in whose wall clocks are never set.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
         }
     };
     match tier.rest() {
-        [] => all(tier, &template),
+        [] => all(tier, &template, 1),
+        [word] if word == "odd" => all(tier, &template, 2),
         [word, list] if word == "steps" => match numbers(list) {
             Some(steps) => one(tier, &template, &steps),
             None => refuse(&format!("not a list of steps: {list}")),
@@ -60,7 +62,7 @@ fn one(mut tier: Tier, template: &Template, steps: &[u64]) -> ExitCode {
     }
 }
 
-fn all(mut tier: Tier, template: &Template) -> ExitCode {
+fn all(mut tier: Tier, template: &Template, apart: u64) -> ExitCode {
     let counts = Mutex::new(Counts::default());
     let next = AtomicU64::new(tier.seed());
     let found = AtomicU64::new(0);
@@ -70,7 +72,7 @@ fn all(mut tier: Tier, template: &Template) -> ExitCode {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while found.load(Ordering::Relaxed) < ENOUGH && goes_on(&shared) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let seed = next.fetch_add(apart, Ordering::Relaxed);
                     let outcome = simulate(template, seed, 0..STEPS);
                     seeds.fetch_add(1, Ordering::Relaxed);
                     lock(&counts).merge(&outcome.counts);

@@ -199,3 +199,24 @@ pub(crate) fn number(conn: &Connection, sql: &'static str, with: impl rusqlite::
         .map(Option::flatten)
         .map_err(text)
 }
+
+/// All that the file says of a job, in lines for people.
+pub(crate) fn all_of(conn: &Connection, id: i64) -> Rows<Vec<String>> {
+    let mut lines = vec![format!("{:?}", job(conn, id)?)];
+    let queries = [
+        "SELECT 'run ' || r.id || ': ' || datetime(scheduled_for_ms / 1000, 'unixepoch') || ' attempt ' || attempt || ' '
+            || trigger || ', ' || coalesce((SELECT outcome FROM mainspring_completions WHERE run_id = r.id), 'open')
+         FROM mainspring_runs AS r WHERE job_id = ?1 ORDER BY id",
+        "SELECT 'miss ' || id || ': ' || datetime(from_ms / 1000, 'unixepoch') || ' to '
+            || datetime(to_ms / 1000, 'unixepoch') || ' ' || reason || ', at '
+            || datetime(recorded_at_ms / 1000, 'unixepoch')
+         FROM mainspring_misses WHERE job_id = ?1 ORDER BY id",
+    ];
+    for sql in queries {
+        let mut statement = conn.prepare(sql).map_err(text)?;
+        let found = statement.query_map([id], |row| row.get(0)).map_err(text)?;
+        let found: Vec<String> = found.collect::<Result<_, _>>().map_err(text)?;
+        lines.extend(found.into_iter().rev().take(20).rev());
+    }
+    Ok(lines)
+}

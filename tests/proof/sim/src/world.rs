@@ -18,13 +18,16 @@ use crate::dice::Dice;
 use crate::kinds::{KINDS, QUEUES};
 use crate::ledger::Ledger;
 use crate::life::{Call, Life, Sending};
+use crate::rows;
 
 /// 2026-01-05T08:00:00Z, a Monday.
 const START_MS: i64 = 1_767_600_000_000;
 /// So many processes may be there at once.
 pub(crate) const PROCESSES: usize = 3;
 /// The last steps that are told when something is found.
-const TOLD: usize = 40;
+const TOLD: usize = 60;
+/// The environment variable that names a job to be watched.
+const WATCH: &str = "MAINSPRING_SIM_WATCH";
 
 /// A migrated, empty file, for every simulation the same.
 pub struct Template(Vec<u8>);
@@ -77,6 +80,11 @@ pub(crate) struct World {
     /// No accidents any more.
     pub(crate) calm: bool,
     pub(crate) names: u64,
+    /// What this step brought by other ways than its claims: it was not there when they were made.
+    pub(crate) new_to_claims: Vec<i64>,
+    /// A job whose row is told whenever it changes, for those who have to understand a finding.
+    watched: Option<i64>,
+    watched_row: String,
     digest: u64,
     told: Vec<String>,
     path: PathBuf,
@@ -96,7 +104,7 @@ impl World {
         observer.set_prepared_statement_cache_capacity(64);
         let durability = dice.pick(&[Durability::Balanced, Durability::Balanced, Durability::Relaxed, Durability::Strict]);
         let mut world = Self {
-            traits: Traits { durability, jumps: dice.chance(500) },
+            traits: Traits { durability, jumps: seed.is_multiple_of(2) },
             clock: SimClock::at(START_MS + i64::try_from(dice.ms(0, 7 * 86_400_000)).unwrap_or(0)),
             lives: (0..PROCESSES).map(|_| None).collect(),
             ledger: Ledger::default(),
@@ -106,11 +114,15 @@ impl World {
             accounted_from: i64::MIN,
             calm: false,
             names: 0,
+            new_to_claims: Vec::new(),
+            watched: std::env::var(WATCH).ok().and_then(|job| job.parse().ok()),
+            watched_row: String::new(),
             digest: 0xcbf2_9ce4_8422_2325,
             told: Vec::new(),
             path,
             _folder: folder,
         };
+        world.tell(|world| format!("seed {seed}: {:?}", world.traits));
         world.start(0, &mut dice)?;
         Ok(world)
     }
@@ -133,15 +145,30 @@ impl World {
     /// Says what happens, for those who have to understand a finding.
     pub(crate) fn tell(&mut self, what: impl FnOnce(&Self) -> String) {
         let line = format!("{} {}", Timestamp::from_millis(self.now()), what(self));
-        if self.told.len() >= 4 * TOLD {
+        if self.told.len() >= 4 * TOLD && self.watched.is_none() {
             self.told.drain(..3 * TOLD);
         }
         self.told.push(line);
     }
 
-    /// The last things that happened.
-    pub(crate) fn last_words(&self) -> Vec<String> {
-        self.told.iter().rev().take(TOLD).rev().cloned().collect()
+    pub(crate) fn watch(&mut self) -> Found<()> {
+        let Some(job) = self.watched else { return Ok(()) };
+        let row = format!("{:?}", rows::job(&self.observer, job)?);
+        if row != self.watched_row {
+            self.tell(|_| row.clone());
+            self.watched_row = row;
+        }
+        Ok(())
+    }
+
+    /// The last things that happened, and what the file says of the job that a finding names.
+    pub(crate) fn last_words(&self, found: &str) -> Vec<String> {
+        let mut words: Vec<String> = self.told.iter().rev().take(if self.watched.is_some() { usize::MAX } else { TOLD }).rev().cloned().collect();
+        let named = found.split_once("job ").map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).collect());
+        if let Some(Ok(job)) = named.map(|number: String| number.parse()) {
+            words.extend(rows::all_of(&self.observer, job).unwrap_or_else(|why| vec![why]));
+        }
+        words
     }
 
     pub(crate) fn life(&mut self, slot: usize) -> Found<&mut Life> {
@@ -176,6 +203,7 @@ impl World {
             sendings: Vec::new(),
             frozen: false,
             stopping: false,
+            saw: self.clock.wall(),
             kinds,
             queues,
             process,
@@ -200,7 +228,10 @@ impl World {
         if let Some(error) = life.process.last_error() {
             return Err(format!("the writer of process {slot} failed: {error}"));
         }
-        self.look(Some(slot))
+        // What is planned anew after the clock was set back is planned after the claims of that step.
+        let now = self.clock.wall();
+        let set_back = std::mem::replace(&mut self.life(slot)?.saw, now) > now;
+        self.look(Some(slot).filter(|_| !set_back))
     }
 
     /// The engine takes what its writer asks of it.
@@ -223,6 +254,7 @@ impl World {
                     self.begin_call(slot, call)?;
                 }
                 Event::Deliver(output) => {
+                    self.tell(|_| format!("process {slot} takes up the output of run {}", output.run()));
                     self.life(slot)?.sendings.push(Sending { output: *output, attempt: None });
                 }
                 Event::Cancel(run) => self.life(slot)?.tell(run, true, steady),

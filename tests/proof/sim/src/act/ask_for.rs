@@ -54,6 +54,7 @@ impl World {
         let holder = rows::number(&self.observer, sql, [&key])?;
         let then = dice.pick(&[OnDuplicate::Keep, OnDuplicate::Keep, OnDuplicate::Replace, OnDuplicate::Error]);
         let job = options(NewJob::new(Work(self.names)), &mut fork(dice)).unique_or(key, then);
+        self.tell(|_| format!("process {slot} is asked to enqueue under a key, {then:?}; {holder:?} holds it"));
         let queue = self.life(slot)?.process.queue().clone();
         if let (OnDuplicate::Replace, Some(holder)) = (then, holder) {
             // Given new work, it may run again.

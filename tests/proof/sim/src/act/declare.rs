@@ -43,6 +43,7 @@ impl World {
             self.account(before, false)?;
             self.ledger.job(before.id).cancelled = false;
         }
+        self.tell(|_| format!("process {slot} is asked to declare {named:?}: {schedule}"));
         let queue = self.life(slot)?.process.queue().clone();
         let asked = if name.is_multiple_of(2) {
             let job = recurring(NewJob::new(Work(name)), dice);
@@ -51,10 +52,14 @@ impl World {
             let job = recurring(NewJob::new(Mail(name)), dice);
             self.ask(slot, dice, async move { queue.schedule(&named, schedule, job).await })?
         };
-        if let Asked::Answered(Ok(scheduled)) = asked {
-            self.declared(before, scheduled)?;
+        match asked {
+            Asked::Answered(Ok(scheduled)) => self.declared(before, scheduled),
+            Asked::Answered(Err(why)) => {
+                self.tell(|_| format!("refused: {why}"));
+                Ok(())
+            }
+            Asked::Died => Ok(()),
         }
-        Ok(())
     }
 
     fn declared(&mut self, before: Option<JobRow>, scheduled: Scheduled) -> Found<()> {
@@ -93,6 +98,7 @@ impl World {
                 set.push(Declaration::new(name, schedule, recurring(NewJob::new(Work(number)), dice)));
             }
         }
+        self.tell(|_| format!("process {slot} is asked to declare a set: {set:?}"));
         let queue = self.life(slot)?.process.queue().clone();
         let asked = self.ask(slot, dice, async move { queue.replace_all(LABEL, set).await })?;
         if let Asked::Answered(Ok(report)) = asked {

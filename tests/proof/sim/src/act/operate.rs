@@ -9,7 +9,7 @@ use crate::ledger::JobFact;
 use crate::rows;
 use crate::world::{Asked, World};
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Verb {
     Pause,
     Resume,
@@ -58,6 +58,7 @@ impl World {
         let jobs: Vec<i64> = rows::jobs(&self.observer)?.iter().map(|job| job.id).collect();
         let Some(job) = dice.pick_if_any(&jobs) else { return Ok(()) };
         let before = self.ledger.job(job).clone();
+        self.tell(|_| format!("process {slot} is asked for {verb:?} of job {job}"));
         self.may(job, verb);
         let now = Timestamp::from_millis(self.now());
         let (process, id) = (&self.life(slot)?.process, JobId(job));
@@ -84,7 +85,10 @@ impl World {
         match answered {
             None => {}
             Some(Ok(())) => self.did(job, verb)?,
-            Some(Err(_)) => *self.ledger.job(job) = JobFact { accounted: before.accounted, ..before },
+            Some(Err(why)) => {
+                self.tell(|_| format!("refused: {why}"));
+                *self.ledger.job(job) = JobFact { accounted: before.accounted, ..before };
+            }
         }
         Ok(())
     }
@@ -129,6 +133,7 @@ impl World {
         let open: Vec<i64> = self.ledger.open.iter().copied().collect();
         let Some(run) = dice.pick_if_any(&open) else { return Ok(()) };
         if dice.chance(300) {
+            self.tell(|_| format!("process {slot} is asked to cancel run {run}"));
             let cancel = self.life(slot)?.process.cancel_run(RunId(run));
             if let Asked::Answered(Ok(_)) = self.ask(slot, dice, cancel)? {
                 self.counts.add("cancels of runs");
@@ -136,6 +141,7 @@ impl World {
             return Ok(());
         }
         let again = dice.chance(600);
+        self.tell(|_| format!("process {slot} is asked to release run {run}, again: {again}"));
         let queue = self.life(slot)?.process.queue().clone();
         match self.ask(slot, dice, async move { queue.release(RunId(run), again).await })? {
             Asked::Answered(Ok(())) if self.ledger.open.contains(&run) => {
@@ -159,6 +165,7 @@ impl World {
             .collect();
         let Some(run) = dice.pick_if_any(&runs) else { return Ok(()) };
         let before = self.ledger.runs[&run].post.clone();
+        self.tell(|_| format!("process {slot} is asked to redeliver run {run}"));
         let fact = self.ledger.runs.get_mut(&run).ok_or("no such run")?;
         fact.post.in_doubt = false;
         let queue = self.life(slot)?.process.queue().clone();
@@ -190,6 +197,7 @@ impl World {
                 self.ledger.job(job.id).pruned = true;
             }
         }
+        self.tell(|_| format!("process {slot} is asked to prune before {}, but the newest {newest:?}", Timestamp::from_millis(since)));
         self.accounted_from = self.accounted_from.max(since);
         let prune = self.life(slot)?.process.prune(Timestamp::from_millis(since), newest);
         if let Asked::Answered(Ok(_)) = self.ask(slot, dice, prune)? {
@@ -200,6 +208,7 @@ impl World {
 
     fn hold_queue(&mut self, slot: usize, hold: bool, dice: &mut Dice) -> Found<()> {
         let name = dice.pick(&QUEUES);
+        self.tell(|_| format!("process {slot} is asked to hold ({hold}) queue {name}"));
         let queue = self.life(slot)?.process.queue().clone();
         if hold {
             if let Asked::Answered(Ok(())) = self.ask(slot, dice, async move { queue.pause_queue(name, None).await })? {
