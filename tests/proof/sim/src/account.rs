@@ -20,11 +20,11 @@ impl World {
         let none = Default::default();
         let seen = self.ledger.occurrences.get(&job.id).unwrap_or(&none);
         let now = self.now();
-        let until = match job.scheduled_for {
+        let until = match job.ahead {
             _ if closed => now,
-            Some(ahead) if job.attempt == 1 => now.min(ahead - 1),
-            // What comes after what is tried again, or at the end of all, is known by what is on record of it.
-            _ => {
+            Some(ahead) => now.min(ahead - 1),
+            // The end of all is known by what is on record of it.
+            None => {
                 let run = seen.run.range(..=now).next_back().copied();
                 let missed = misses.iter().map(|miss| miss.to).filter(|to| *to <= now).max();
                 now.min(run.max(missed).unwrap_or(from))
@@ -47,7 +47,7 @@ impl World {
                 _ => return Err(format!("{} is on record as missed {reasons:?}", what())),
             }
         }
-        if !closed && job.attempt == 1 {
+        if !closed {
             self.ledger.job(job.id).accounted = until.max(known);
         }
         Ok(())
@@ -60,7 +60,7 @@ impl World {
         }
         let Some(slot) = self.awake().first().copied() else { return Ok(()) };
         let now = mainspring::Timestamp::from_millis(self.now());
-        for job in jobs.iter().filter(|job| job.name.is_some() && job.attempt == 1) {
+        for job in jobs.iter().filter(|job| job.name.is_some()) {
             let from = mainspring::Timestamp::from_millis(self.accounted_from.max(self.now() - 6 * 3_600_000));
             let missing = self
                 .life(slot)?

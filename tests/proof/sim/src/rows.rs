@@ -90,25 +90,22 @@ pub(crate) fn end_of(conn: &Connection, run: i64) -> Rows<Option<EndRow>> {
 pub(crate) struct JobRow {
     pub(crate) id: i64,
     pub(crate) name: Option<String>,
-    pub(crate) kind: String,
     pub(crate) queue: String,
-    pub(crate) priority: i64,
     pub(crate) on_interrupt: String,
-    pub(crate) overlap: String,
     pub(crate) max_open_runs: usize,
     pub(crate) policies: String,
     pub(crate) schedule_kind: String,
     pub(crate) schedule_text: Option<String>,
     pub(crate) every: Option<i64>,
     pub(crate) anchor: Option<i64>,
-    pub(crate) jitter: Option<i64>,
     pub(crate) enabled: bool,
     pub(crate) paused: Option<i64>,
     pub(crate) parked: Option<i64>,
     pub(crate) activated: i64,
     pub(crate) next_run: Option<i64>,
-    pub(crate) scheduled_for: Option<i64>,
     pub(crate) attempt: u32,
+    /// The schedule's own next occurrence.
+    pub(crate) ahead: Option<i64>,
     pub(crate) requests: i64,
     pub(crate) open_runs: i64,
     pub(crate) finished: Option<i64>,
@@ -117,10 +114,9 @@ pub(crate) struct JobRow {
 
 macro_rules! job_columns {
     () => {
-        "id, name, kind, queue, priority, on_interrupt, overlap, max_open_runs, policies, schedule_kind,
-         schedule_text, every_ms, anchor_ms, jitter_ms, enabled, paused_at_ms, parked_at_ms,
-         schedule_activated_at_ms, next_run_at_ms, scheduled_for_ms, attempt, requests, open_runs, finished_at_ms,
-         expires_at_ms"
+        "id, name, queue, on_interrupt, max_open_runs, policies, schedule_kind, schedule_text, every_ms, anchor_ms,
+         enabled, paused_at_ms, parked_at_ms, schedule_activated_at_ms, next_run_at_ms, attempt, requests, open_runs,
+         finished_at_ms, expires_at_ms, iif(attempt > 1, then_scheduled_for_ms, scheduled_for_ms)"
     };
 }
 
@@ -128,29 +124,25 @@ fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     Ok(JobRow {
         id: row.get(0)?,
         name: row.get(1)?,
-        kind: row.get(2)?,
-        queue: row.get(3)?,
-        priority: row.get(4)?,
-        on_interrupt: row.get(5)?,
-        overlap: row.get(6)?,
-        max_open_runs: row.get::<_, u32>(7)? as usize,
-        policies: row.get(8)?,
-        schedule_kind: row.get(9)?,
-        schedule_text: row.get(10)?,
-        every: row.get(11)?,
-        anchor: row.get(12)?,
-        jitter: row.get(13)?,
-        enabled: row.get(14)?,
-        paused: row.get(15)?,
-        parked: row.get(16)?,
-        activated: row.get(17)?,
-        next_run: row.get(18)?,
-        scheduled_for: row.get(19)?,
-        attempt: row.get(20)?,
-        requests: row.get(21)?,
-        open_runs: row.get(22)?,
-        finished: row.get(23)?,
-        expires: row.get(24)?,
+        queue: row.get(2)?,
+        on_interrupt: row.get(3)?,
+        max_open_runs: row.get::<_, u32>(4)? as usize,
+        policies: row.get(5)?,
+        schedule_kind: row.get(6)?,
+        schedule_text: row.get(7)?,
+        every: row.get(8)?,
+        anchor: row.get(9)?,
+        enabled: row.get(10)?,
+        paused: row.get(11)?,
+        parked: row.get(12)?,
+        activated: row.get(13)?,
+        next_run: row.get(14)?,
+        attempt: row.get(15)?,
+        requests: row.get(16)?,
+        open_runs: row.get(17)?,
+        finished: row.get(18)?,
+        expires: row.get(19)?,
+        ahead: row.get(20)?,
     })
 }
 
@@ -174,18 +166,17 @@ pub(crate) struct MissRow {
     pub(crate) from: i64,
     pub(crate) to: i64,
     pub(crate) reason: String,
-    pub(crate) recorded: i64,
 }
 
 pub(crate) fn misses(conn: &Connection, job: i64, after: i64) -> Rows<Vec<MissRow>> {
     let mut statement = conn
         .prepare_cached(
-            "SELECT from_ms, to_ms, reason, recorded_at_ms FROM mainspring_misses
+            "SELECT from_ms, to_ms, reason FROM mainspring_misses
              WHERE job_id = ?1 AND to_ms > ?2 ORDER BY from_ms, to_ms",
         )
         .map_err(text)?;
     let rows = statement.query_map(params![job, after], |row| {
-        Ok(MissRow { from: row.get(0)?, to: row.get(1)?, reason: row.get(2)?, recorded: row.get(3)? })
+        Ok(MissRow { from: row.get(0)?, to: row.get(1)?, reason: row.get(2)? })
     });
     rows.map_err(text)?.collect::<Result<_, _>>().map_err(text)
 }
