@@ -157,8 +157,8 @@ impl Ledger {
         if let Some(why) = progress.no_more.filter(|_| !job.retried) {
             return Err(format!("run {id}: the attempt before, run {}, {why}", progress.last_run));
         }
-        if run.attempt > 1 {
-            job.retried = false;
+        if run.attempt > 1 && std::mem::take(&mut job.retried) {
+            progress.failed = 0;
         }
         if self.dead.get(&run.owner) != Some(&false) {
             return Err(format!("run {id}: its owner {} is none that lives", run.owner));
