@@ -58,6 +58,8 @@ pub(crate) struct Progress {
     pub(crate) last_run: i64,
     pub(crate) succeeded: bool,
     pub(crate) failed: u32,
+    /// Some of its attempts may have been pruned.
+    pub(crate) forgotten: bool,
     /// Whether its last attempt may be followed by another one, and if not, why.
     pub(crate) no_more: Option<&'static str>,
 }
@@ -71,7 +73,7 @@ pub(crate) struct JobFact {
     pub(crate) may_be_gone: bool,
     /// Somebody was told that it is removed.
     pub(crate) removed: bool,
-    /// It was finished when somebody pruned: it, or what it did, may be gone.
+    /// It was finished when somebody pruned.
     pub(crate) pruned: bool,
     /// Somebody was told that it is cancelled, and nobody has asked for more of it since.
     pub(crate) cancelled: bool,
@@ -141,9 +143,9 @@ impl Ledger {
             return Err(format!("run {id}: job {} is {why}", run.job));
         }
         let progress = self.errands.entry(errand).or_default();
-        if run.attempt == 1 && job.pruned && job.retried {
-            // The attempts before were forgotten, and a person asked for another one.
-            progress.attempts = 0;
+        if progress.forgotten && job.retried {
+            // The attempts before were pruned, and a person asked for another one: it is counted from what is left.
+            progress.attempts = progress.attempts.min(run.attempt - 1);
         }
         if run.attempt != progress.attempts + 1 {
             return Err(format!("run {id}: attempt {} follows {}", run.attempt, progress.attempts));
@@ -217,7 +219,7 @@ impl Ledger {
                 progress.failed += 1;
                 progress.no_more = match class {
                     "permanent" => Some("failed for good"),
-                    _ if progress.failed >= run.max_attempts => Some("was its last one"),
+                    _ if progress.failed >= run.max_attempts && !progress.forgotten => Some("was its last one"),
                     _ => None,
                 };
             }

@@ -198,6 +198,7 @@ impl World {
             }
         }
         self.tell(|_| format!("process {slot} is asked to prune before {}, but the newest {newest:?}", Timestamp::from_millis(since)));
+        self.ledger.errands.values_mut().for_each(|progress| progress.forgotten = true);
         self.accounted_from = self.accounted_from.max(since);
         let prune = self.life(slot)?.process.prune(Timestamp::from_millis(since), newest);
         if let Asked::Answered(Ok(_)) = self.ask(slot, dice, prune)? {
