@@ -83,6 +83,7 @@
 //! | `testing` | no | the module `testing`: a queue in a temporary file, a clock that is moved by hand, `drain()` |
 //! | `crash-points` | no | the module `crash`: named points at which the process kills itself, for tests of recovery |
 //! | `sabotage` | no | nothing for users: deliberate bugs, off unless named, by which the project checks its own tests |
+//! | `simulation` | no | nothing for users: a writer without a thread, which the project's simulator drives step by step |
 #![forbid(unsafe_code)]
 
 mod core;
@@ -114,6 +115,9 @@ pub use engine::{
     BoxError, DeliveryContext, DeliveryError, Engine, EngineBuilder, EngineHandle, EngineHealth, EngineState,
     Failure, Handler, Receipt, RunContext, ShutdownReport, Stalled, Verified,
 };
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub use engine::played as simulation;
 pub use error::{Error, Result};
 pub use job::{Enqueued, Job, JobArgs, JobId, JobState, Limits, NewJob, OnDuplicate, Scheduled};
 pub use policy::{Backoff, Durability, OnInterrupt, OnUnknownDelivery, Policies};

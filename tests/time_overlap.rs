@@ -141,3 +141,28 @@ async fn an_attempt_that_the_next_occurrence_overtakes_is_given_up() {
     assert_eq!(world.next("job").await, "05 12:00:00");
     world.is_sound().await;
 }
+
+/// Found by the simulator: two runs were asked for of a job whose next occurrence stops the open run. While the first
+/// one went on, the job could be claimed for the second, which broke the limit on open runs: the transaction of the
+/// writer failed with all that was in it, and then the job was parked. A run by hand now waits for the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_cancel_running_what_was_asked_for_waits_for_the_end_of_the_run() {
+    let world = World::running_at("2026-01-05T08:30:00Z").await;
+    let job = held().overlap(Overlap::CancelRunning);
+    world.queue.schedule("job", cron("0 * * * *"), job).await.unwrap();
+    world.queue.pause_queue("default", None).await.unwrap();
+    for _ in 0..2 {
+        world.queue.run_now("job").await.unwrap();
+    }
+    world.queue.resume_queue("default").await.unwrap();
+    world.until_calls(1).await;
+    world.settle().await;
+    assert_eq!(world.calls().len(), 1);
+    assert_eq!(world.queue.get("job").await.unwrap().park_reason, None);
+    world.release().await;
+    world.until_calls(2).await;
+    world.release().await;
+    assert_eq!(world.ran("job").await, ["05 08:30:00 manual", "05 08:30:00 manual"]);
+    assert_eq!(world.next("job").await, "05 09:00:00");
+    world.is_sound().await;
+}

@@ -43,6 +43,20 @@ impl<C: Steps> Drive<C> {
         Ok(Self { inbox: Arc::clone(inbox), current: Mutex::new(first) })
     }
 
+    /// A writer without a thread: whoever holds the drive takes its steps, or none are taken.
+    #[cfg(feature = "simulation")]
+    pub(super) fn without_thread(inbox: &Arc<Inbox<C::Command>>, core: impl FnOnce(Arc<Generation>) -> C) -> Self {
+        Self { inbox: Arc::clone(inbox), current: Mutex::new(Writer::new(inbox, 1, core)) }
+    }
+
+    /// Takes a step of a writer without a thread, and says how long there is nothing more.
+    #[cfg(feature = "simulation")]
+    pub(super) fn step(&self) -> Duration {
+        let writer = self.current().clone();
+        let mut core = writer.core.lock().unwrap_or_else(PoisonError::into_inner);
+        core.step()
+    }
+
     /// The number of the writer; above 1, an earlier one was replaced.
     pub(super) fn generation(&self) -> u32 {
         self.current().generation.number
@@ -93,16 +107,21 @@ impl<C> Clone for Writer<C> {
 }
 
 impl<C: Steps> Writer<C> {
+    /// Makes the writer of a generation the one that takes commands.
+    fn new(inbox: &Inbox<C::Command>, number: u32, core: impl FnOnce(Arc<Generation>) -> C) -> Self {
+        let generation = Arc::new(Generation::new(number));
+        let core = Arc::new(Mutex::new(core(Arc::clone(&generation))));
+        inbox.take_over(number);
+        Self { generation, core }
+    }
+
     /// Makes the writer of a generation the one that takes commands, and starts its thread.
     fn start(
         inbox: &Arc<Inbox<C::Command>>,
         number: u32,
         core: impl FnOnce(Arc<Generation>) -> C,
     ) -> io::Result<Self> {
-        let generation = Arc::new(Generation::new(number));
-        let core = Arc::new(Mutex::new(core(Arc::clone(&generation))));
-        let writer = Self { generation, core };
-        inbox.take_over(number);
+        let writer = Self::new(inbox, number, core);
         let (this, inbox) = (writer.clone(), Arc::clone(inbox));
         thread::Builder::new().name(format!("mainspring-writer-{number}")).spawn(move || this.run(&inbox))?;
         Ok(writer)

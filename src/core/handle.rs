@@ -63,6 +63,21 @@ impl Handle {
         Ok(Self { driven: Arc::new(Driven { shared, drive }) })
     }
 
+    /// The same without a thread: its steps are taken by [`step`](Self::step), and by callers that block.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn without_thread(db: Database, clock: Arc<dyn Clock>) -> Self {
+        let shared = Arc::new(Shared::new(db, clock));
+        let core = |generation| Core::new(Arc::clone(&shared), generation);
+        let drive = Drive::without_thread(&shared.inbox, core);
+        Self { driven: Arc::new(Driven { shared, drive }) }
+    }
+
+    /// Takes one step of the writer and says how long there is nothing more to do.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn step(&self) -> Duration {
+        self.driven.drive.step()
+    }
+
     fn shared(&self) -> &Arc<Shared> {
         &self.driven.shared
     }

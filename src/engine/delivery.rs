@@ -68,7 +68,7 @@ async fn room<W: Writer>(env: &Env<W>) -> Option<OwnedSemaphorePermit> {
 }
 
 /// It is too late to deliver it.
-fn suppressed(by: Timestamp) -> DeliveryAnswer {
+pub(super) fn suppressed(by: Timestamp) -> DeliveryAnswer {
     DeliveryAnswer::Suppressed { why: format!("it was to be delivered by {by}") }
 }
 

@@ -14,6 +14,8 @@ mod handover;
 mod health;
 mod life;
 mod log;
+#[cfg(feature = "simulation")]
+pub mod played;
 mod pulse;
 mod receipt;
 mod shutdown;

@@ -133,6 +133,12 @@ impl Queue {
         .await
     }
 
+    /// A queue whose writer has no thread.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn without_thread(options: &OpenOptions, clock: Arc<dyn Clock>) -> Result<Self> {
+        Ok(Self { core: Handle::without_thread(Database::open(options)?, clock) })
+    }
+
     pub(crate) fn core(&self) -> &Handle {
         &self.core
     }

@@ -16,11 +16,12 @@ const REQUEST: &str = "
 INSERT INTO mainspring_requests (job_id, trigger, scheduled_for_ms, run_at_ms, requested_at_ms)
 VALUES (:job_id, :trigger, :scheduled_for_ms, :now_ms, :now_ms)";
 
+// A schedule's own run that is overdue stays as overdue as it is.
 const WAKE: &str = "
 UPDATE mainspring_jobs
 SET planned_run_at_ms = CASE WHEN requests > 0 THEN planned_run_at_ms ELSE next_run_at_ms END,
     requests = requests + :requests,
-    next_run_at_ms = :now_ms,
+    next_run_at_ms = min(:now_ms, coalesce(next_run_at_ms, :now_ms)),
     ready = 1
 WHERE id = :id";
 

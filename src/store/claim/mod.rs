@@ -243,12 +243,14 @@ fn claim_job(
     now: Timestamp,
     claims: &mut Claims,
 ) -> Result<()> {
-    if job.requests > 0 && !job.own_run_is_due(now) {
-        return request::claim_request(tx, job, request, now, claims);
-    }
+    let asked_for = job.requests > 0 && !job.own_run_is_due(now);
     if job.open_runs >= job.max_open_runs {
-        // Only a job whose overlap policy is to stop its open run is claimable while it runs.
-        return supersede(tx, job, now, claims);
+        // Only a job whose overlap policy is to stop its open run is claimable while it runs: for its next occurrence,
+        // and not for what was asked for besides, which has its turn when the run has ended.
+        return if asked_for { request::wait_for_the_end(tx, job) } else { supersede(tx, job, now, claims) };
+    }
+    if asked_for {
+        return request::claim_request(tx, job, request, now, claims);
     }
     let mut overtaken = overtaken(tx, job, now)?;
     let job = overtaken.as_mut().unwrap_or(job);

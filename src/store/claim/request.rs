@@ -44,6 +44,21 @@ struct Request {
     request_key: Option<RequestId>,
 }
 
+// The end of the open run finds the time of the request again.
+const WAIT_FOR_THE_END: &str = "
+UPDATE mainspring_jobs
+SET next_run_at_ms = :own_run_at_ms, ready = 0
+WHERE id = :id";
+
+/// As many runs are open as may be: what comes next is the schedule's own occurrence, or the end of a run.
+pub(super) fn wait_for_the_end(tx: &Connection, job: &DueJob) -> Result<()> {
+    tx.prepare_cached(WAIT_FOR_THE_END)?.execute(named_params! {
+        ":id": job.id,
+        ":own_run_at_ms": job.planned_run_at.filter(|_| job.may_run),
+    })?;
+    Ok(())
+}
+
 /// Opens the run of the request that has waited longest. The schedule's own next time is what it was.
 pub(super) fn claim_request(
     tx: &Tx<'_>,

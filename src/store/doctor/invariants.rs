@@ -182,6 +182,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
             WHERE requests > 0
               AND next_run_at_ms IS NULL
               AND finished_at_ms IS NOT NULL
+              AND open_runs = 0
             LIMIT 20",
     },
     Invariant {

@@ -14,6 +14,7 @@
     reason = "a scenario fails by panicking; the tier catches it and tells how to see it again"
 )]
 
+#[cfg_attr(feature = "simulation", allow(dead_code, reason = "what only the simulator uses"))]
 #[path = "../../../../src/core/drive.rs"]
 mod drive;
 #[path = "../../../../src/core/generation.rs"]
