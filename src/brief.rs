@@ -72,7 +72,10 @@ mod tests {
         assert_eq!(Quoted("a\u{1b}[31m\n").to_string(), "\"a\\u{1b}[31m\\n\"");
         let long = Quoted(&"ü".repeat(1_000_000)).to_string();
         assert_eq!(long, format!("\"{}…\"", "ü".repeat(QUOTED_CHARS)));
-        assert_eq!(Quoted(&"ü".repeat(QUOTED_CHARS)).to_string(), format!("\"{}\"", "ü".repeat(QUOTED_CHARS)));
+        assert_eq!(
+            Quoted(&"ü".repeat(QUOTED_CHARS)).to_string(),
+            format!("\"{}\"", "ü".repeat(QUOTED_CHARS))
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use crate::brief::{Brief, Quoted};
 use crate::job::JobId;
 use crate::run::RunId;
 use crate::schedule::ScheduleError;
@@ -29,7 +30,8 @@ pub enum Error {
     },
     /// A migration in the file differs from the one of the same number in this library.
     #[error(
-        "{path:?} was migrated with another text of migration V{version} ({name:?}): it was made by a different build; do not edit shipped migrations"
+        "{path:?} was migrated with another text of migration V{version} ({}): it was made by a different build; do not edit shipped migrations",
+        Quoted(name)
     )]
     DivergedHistory {
         /// The database file.
@@ -40,7 +42,10 @@ pub enum Error {
         name: String,
     },
     /// The table of applied migrations holds what no migration writes.
-    #[error("the migration history in {path:?} is malformed ({why}): restore the file from a backup")]
+    #[error(
+        "the migration history in {path:?} is malformed ({}): restore the file from a backup",
+        Brief(why)
+    )]
     MalformedHistory {
         /// The database file.
         path: PathBuf,
@@ -48,7 +53,7 @@ pub enum Error {
         why: String,
     },
     /// A migration failed; the file is as it was before.
-    #[error("{path:?} could not be migrated: {why}")]
+    #[error("{path:?} could not be migrated: {}", Brief(why))]
     Migration {
         /// The database file.
         path: PathBuf,
@@ -147,13 +152,13 @@ pub enum Error {
     #[error("the disk is full: make room; results that are waiting are written as soon as there is some")]
     DiskFull,
     /// A commit returned an error and what became of it could not be found out.
-    #[error("the outcome of a commit is unknown ({why}): look before doing it again")]
+    #[error("the outcome of a commit is unknown ({}): look before doing it again", Brief(why))]
     OutcomeUnknown {
         /// What SQLite said.
         why: String,
     },
     /// The transaction failed before its commit; nothing of it is in the file.
-    #[error("nothing was written: {why}")]
+    #[error("nothing was written: {}", Brief(why))]
     NotWritten {
         /// What went wrong.
         why: String,
@@ -179,7 +184,7 @@ pub enum Error {
         why: &'static str,
     },
     /// An unfinished job holds the unique key.
-    #[error("unique key {key:?} is held by job {held_by}")]
+    #[error("unique key {} is held by job {held_by}", Quoted(key))]
     UniqueKeyHeld {
         /// The key.
         key: String,
@@ -187,7 +192,11 @@ pub enum Error {
         held_by: JobId,
     },
     /// A job of that name has another kind.
-    #[error("job {name:?} has kind {found:?}, not {wanted:?}: remove it first or choose another name")]
+    #[error(
+        "job {} has kind {}, not {wanted:?}: remove it first or choose another name",
+        Quoted(name),
+        Quoted(found)
+    )]
     NameHasOtherKind {
         /// The name.
         name: String,
@@ -221,7 +230,7 @@ pub enum Error {
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
     /// A value could not be written as JSON.
-    #[error("{what} cannot be written as JSON: {why}")]
+    #[error("{what} cannot be written as JSON: {}", Brief(why))]
     Serialize {
         /// The value.
         what: &'static str,
@@ -229,7 +238,7 @@ pub enum Error {
         why: String,
     },
     /// A row holds what the library never writes.
-    #[error("{table} row {id}, column {column:?}: {why}")]
+    #[error("{table} row {id}, column {}: {}", Quoted(column), Brief(why))]
     MalformedRow {
         /// The table.
         table: &'static str,
@@ -269,7 +278,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Something that was called panicked; nothing of it is in the file.
-    #[error("{what} panicked: {why}")]
+    #[error("{what} panicked: {}", Brief(why))]
     Panicked {
         /// What was being done.
         what: &'static str,
@@ -277,7 +286,7 @@ pub enum Error {
         why: String,
     },
     /// SQLite refused a statement.
-    #[error("SQLite: {0}")]
+    #[error("SQLite: {}", Brief(.0))]
     Sqlite(rusqlite::Error),
 }
 

@@ -85,6 +85,7 @@
 //! | `sabotage` | no | nothing for users: deliberate bugs, off unless named, by which the project checks its own tests |
 #![forbid(unsafe_code)]
 
+mod brief;
 mod core;
 #[cfg(feature = "crash-points")]
 pub mod crash;

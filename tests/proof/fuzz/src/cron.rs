@@ -7,10 +7,10 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use mainspring::schedule::Gap;
 use mainspring::{Schedule, ScheduleError};
 
+use crate::Verdict;
 use crate::dice::Dice;
 use crate::errors::printable;
 use crate::hostile::{self, say};
-use crate::Verdict;
 
 /// The lines on which the known parsers were compared.
 static KNOWN: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -61,7 +61,8 @@ fn accepted(line: &str, schedule: Schedule, dice: &mut Dice) -> Verdict {
     neighbours(&schedule, instant(dice))?;
     if gap == Gap::RunAfter {
         // A line that is taken has an occurrence, whenever one begins: the rarest comes every forty years.
-        let begin = DateTime::<Utc>::from_timestamp_millis(dice.within(0..=4_000_000_000_000)).expect("an instant");
+        let begin =
+            DateTime::<Utc>::from_timestamp_millis(dice.within(0..=4_000_000_000_000)).expect("an instant");
         if schedule.next_after(begin).is_none() {
             return Err(format!("{line:?} in {zone} has no occurrence after {begin}"));
         }
@@ -72,7 +73,8 @@ fn accepted(line: &str, schedule: Schedule, dice: &mut Dice) -> Verdict {
 /// What is stored is what is read.
 pub(crate) fn same_when_stored(schedule: &Schedule) -> Verdict {
     let stored = schedule.to_stored();
-    let read = Schedule::from_stored(&stored).map_err(|error| format!("{stored:?} cannot be read: {error}"))?;
+    let read =
+        Schedule::from_stored(&stored).map_err(|error| format!("{stored:?} cannot be read: {error}"))?;
     if read != *schedule || read.to_stored() != stored {
         return Err(format!("{stored:?} is read as {read:?}, and was {schedule:?}"));
     }
@@ -139,7 +141,8 @@ fn line(dice: &mut Dice) -> String {
 /// A line by the grammar, with values that may lie outside of their ranges.
 fn grammar(dice: &mut Dice) -> String {
     if dice.once_in(40) {
-        let word = *dice.pick(&["hourly", "daily", "midnight", "weekly", "monthly", "yearly", "annually", "reboot", ""]);
+        let word = *dice
+            .pick(&["hourly", "daily", "midnight", "weekly", "monthly", "yearly", "annually", "reboot", ""]);
         return format!("@{word}");
     }
     let mut fields: Vec<String> = Vec::new();
@@ -150,7 +153,13 @@ fn grammar(dice: &mut Dice) -> String {
     fields.push(field(dice, 0, 23, &[], &[]));
     fields.push(field(dice, 1, 31, &[], &["L", "LW", "15W", "1W", "31W", "?", "L-3", "W"]));
     fields.push(field(dice, 1, 12, &["jan", "FEB", "Mar", "dec"], &[]));
-    fields.push(field(dice, 0, 7, &["sun", "MON", "Fri", "sat"], &["1#1", "5#5", "7L", "0L", "?", "L", "3#6"]));
+    fields.push(field(
+        dice,
+        0,
+        7,
+        &["sun", "MON", "Fri", "sat"],
+        &["1#1", "5#5", "7L", "0L", "?", "L", "3#6"],
+    ));
     fields.join(*dice.pick(&[" ", " ", " ", "  ", "\t"]))
 }
 
@@ -158,8 +167,7 @@ fn field(dice: &mut Dice, least: i64, most: i64, names: &[&str], odd: &[&str]) -
     if dice.once_in(3) {
         return "*".to_owned();
     }
-    let items: Vec<String> =
-        (0..=dice.below(3)).map(|_| item(dice, least, most, names, odd)).collect();
+    let items: Vec<String> = (0..=dice.below(3)).map(|_| item(dice, least, most, names, odd)).collect();
     items.join(",")
 }
 

@@ -71,7 +71,8 @@ impl Copy {
         ] {
             conn.set_db_config(config, on).expect("a setting that SQLite knows");
         }
-        conn.execute_batch("PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF").expect("pragmas");
+        conn.execute_batch("PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF")
+            .expect("pragmas");
         conn
     }
 }

@@ -115,7 +115,10 @@ fn value(dice: &mut Dice) -> Value {
         2 => Value::Real(f64::from_bits(dice.word())),
         3 => Value::Integer(dice.within(-1..=4)),
         4 => Value::Integer(hostile::number(dice)),
-        5 => Value::Text((*dice.pick(&["1", "2", "tables", "views", "2026-01-01T00:00:00+25:00", "18446744073709551616"])).to_owned()),
+        5 => Value::Text(
+            (*dice.pick(&["1", "2", "tables", "views", "2026-01-01T00:00:00+25:00", "18446744073709551616"]))
+                .to_owned(),
+        ),
         _ => Value::Text(hostile::text(dice)),
     }
 }

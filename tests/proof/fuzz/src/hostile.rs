@@ -181,7 +181,23 @@ pub(crate) fn mutated(dice: &mut Dice, text: &str) -> String {
     let mut chars: Vec<char> = text.chars().collect();
     for _ in 0..=dice.below(3) {
         let at = dice.below(chars.len() + 1);
-        let odd = *dice.pick(&['0', '9', '-', '*', '/', ',', ' ', '"', '{', 'L', 'é', '\0', '\u{10ffff}', ':', '#']);
+        let odd = *dice.pick(&[
+            '0',
+            '9',
+            '-',
+            '*',
+            '/',
+            ',',
+            ' ',
+            '"',
+            '{',
+            'L',
+            'é',
+            '\0',
+            '\u{10ffff}',
+            ':',
+            '#',
+        ]);
         match dice.below(5) {
             0 => chars.insert(at, odd),
             1 if at < chars.len() => drop(chars.remove(at)),

@@ -83,12 +83,18 @@ const POLICIES: Fields = &[
     ("timeout_ms", &["0", "1", "30000", "18446744073709551615"]),
     ("grace_ms", &["0", "30000"]),
     ("max_attempts", &["1", "0", "4294967295"]),
-    ("backoff", &["{}", "{\"first_ms\":1,\"factor\":1.5,\"longest_ms\":9,\"jitter\":0.3}", "{\"factor\":-1e308}"]),
+    (
+        "backoff",
+        &["{}", "{\"first_ms\":1,\"factor\":1.5,\"longest_ms\":9,\"jitter\":0.3}", "{\"factor\":-1e308}"],
+    ),
     ("max_delivery_attempts", &["3"]),
     ("delivery_backoff", &["{\"jitter\":0.1,\"factor\":0.30000000000000004}", "{\"factor\":1e308}"]),
     ("delivery_timeout_ms", &["300000", "1"]),
     ("deliver_within_ms", &["0", "86400000"]),
-    ("catch_up", &["{}", "{\"mode\":\"skip\"}", "{\"mode\":{\"all\":3}}", "{\"within_ms\":-9223372036854775808}"]),
+    (
+        "catch_up",
+        &["{}", "{\"mode\":\"skip\"}", "{\"mode\":{\"all\":3}}", "{\"within_ms\":-9223372036854775808}"],
+    ),
     ("park_after_failures", &["1", "4294967295"]),
 ];
 
@@ -97,7 +103,14 @@ const CALENDAR: Fields = &[
     ("dates", &["[\"2026-12-24\"]", "[\"-262143-01-01\",\"+262142-12-31\"]", "[\"2026-02-29\"]"]),
     ("every_year", &["[\"02-29\"]", "[\"12-25\",\"1-1\"]", "[\"-\"]", "[\"+2-+3\"]"]),
     ("weekdays", &["[\"Sun\"]", "[\"monday\",\"TUE\"]", "[\"Mo\"]"]),
-    ("times", &["[[\"22:00:00\",\"06:00:00\"]]", "[[\"23:59:60\",\"00:00:00.5\"]]", "[[\"00:00:00\",\"00:00:00\"]]"]),
+    (
+        "times",
+        &[
+            "[[\"22:00:00\",\"06:00:00\"]]",
+            "[[\"23:59:60\",\"00:00:00.5\"]]",
+            "[[\"00:00:00\",\"00:00:00\"]]",
+        ],
+    ),
 ];
 
 /// An object with some of the fields, now and then one that is no field, or a value that does not belong there.
@@ -121,7 +134,8 @@ fn object(dice: &mut Dice, fields: Fields, least: usize) -> String {
 fn scalar(dice: &mut Dice) -> String {
     match dice.below(4) {
         0 => serde_json::Value::from(hostile::text(dice)).to_string(),
-        1 => (*dice.pick(&["null", "true", "1e308", "-0.0", "5e-324", "0.1", "1.7976931348623157e308"])).to_owned(),
+        1 => (*dice.pick(&["null", "true", "1e308", "-0.0", "5e-324", "0.1", "1.7976931348623157e308"]))
+            .to_owned(),
         2 => hostile::nested(dice),
         _ => f64::from_bits(dice.word()).to_string(),
     }

@@ -86,7 +86,8 @@ fn anything(dice: &mut Dice, depth: usize) -> Value {
         3 | 4 => Value::from(hostile::text(dice)),
         5 => (0..dice.below(4)).map(|_| anything(dice, depth - 1)).collect(),
         6 => (0..dice.below(4)).map(|_| (hostile::text(dice), anything(dice, depth - 1))).collect(),
-        _ => (0..*dice.pick(&[3, 120, 126, 127, 130, 300])).fold(Value::Null, |inner, _| Value::from(vec![inner])),
+        _ => (0..*dice.pick(&[3, 120, 126, 127, 130, 300]))
+            .fold(Value::Null, |inner, _| Value::from(vec![inner])),
     }
 }
 
@@ -101,12 +102,15 @@ fn enqueued(place: &Place, dice: &mut Dice) -> Verdict {
     }
     let job = options(job, dice);
     let taken = answer("enqueue", queue.enqueue(job))?;
-    let Some(Enqueued::Created(id) | Enqueued::Replaced(id) | Enqueued::Existing(id)) = taken else { return Ok(()) };
+    let Some(Enqueued::Created(id) | Enqueued::Replaced(id) | Enqueued::Existing(id)) = taken else {
+        return Ok(());
+    };
     if !is_word(&name) || unique && !is_word(&key) {
         return Err(format!("taken, although no word: {name:?}, {key:?}"));
     }
     let found = queue.get(id).map_err(|error| format!("what was taken cannot be read: {error}"))?;
-    let stored: Value = serde_json::from_str(&found.args).map_err(|error| format!("{}: {error}", found.args))?;
+    let stored: Value =
+        serde_json::from_str(&found.args).map_err(|error| format!("{}: {error}", found.args))?;
     if found.queue != name || found.unique_key != unique.then_some(key) || !same(&stored, &args) {
         return Err(format!("{found:?} is not what was given: {name:?}, {args}"));
     }
@@ -160,20 +164,23 @@ fn declared(place: &Place, dice: &mut Dice) -> Verdict {
     let queue = place.queue.blocking();
     let name = word(dice);
     let schedule = match dice.below(3) {
-        0 => Schedule::every(duration(dice)).map(|every| every.anchored_at(Timestamp::from_millis(hostile::number(dice)))),
+        0 => Schedule::every(duration(dice))
+            .map(|every| every.anchored_at(Timestamp::from_millis(hostile::number(dice)))),
         1 => Schedule::after_each(duration(dice)),
         _ => Schedule::cron("*/7 3 * * *").map(|cron| cron.in_tz(cron::zone(dice))),
     };
     let Ok(schedule) = schedule else { return Ok(()) };
     say(|| format!("name {name:?}, {schedule:?}"));
     let given = options(NewJob::new(Anything(Value::Null)), dice);
-    let Some(id) = answer("schedule", queue.schedule(&name, schedule.clone(), given))?.map(|done| done.id()) else {
+    let Some(id) = answer("schedule", queue.schedule(&name, schedule.clone(), given))?.map(|done| done.id())
+    else {
         return Ok(());
     };
     if !is_word(&name) {
         return Err(format!("taken, although no word: {name:?}"));
     }
-    let found = queue.get(name.as_str()).map_err(|error| format!("what was taken cannot be read: {error}"))?;
+    let found =
+        queue.get(name.as_str()).map_err(|error| format!("what was taken cannot be read: {error}"))?;
     if found.id != id || !schedule.same_declaration(&found.schedule) {
         return Err(format!("{found:?} is not what was given: {schedule:?}"));
     }

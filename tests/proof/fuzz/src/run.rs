@@ -130,7 +130,8 @@ fn cases(
         {
             return;
         }
-        if (done == BATCH || target.cases < 10_000) && news.send(News::Done(std::mem::take(&mut done))).is_err()
+        if (done == BATCH || target.cases < 10_000)
+            && news.send(News::Done(std::mem::take(&mut done))).is_err()
         {
             return;
         }

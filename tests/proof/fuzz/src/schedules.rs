@@ -31,7 +31,8 @@ fn built(dice: &mut Dice) -> Verdict {
 fn rule(dice: &mut Dice) -> Result<Schedule, mainspring::ScheduleError> {
     match dice.below(6) {
         0 => Schedule::every(duration(dice)),
-        1 => Schedule::every(duration(dice)).map(|every| every.anchored_at(Timestamp::from_millis(hostile::number(dice)))),
+        1 => Schedule::every(duration(dice))
+            .map(|every| every.anchored_at(Timestamp::from_millis(hostile::number(dice)))),
         2 => Schedule::after_each(duration(dice)),
         3 => Ok(Schedule::after(duration(dice))),
         4 => Ok(Schedule::at(Timestamp::from_millis(hostile::number(dice)))),
@@ -40,7 +41,13 @@ fn rule(dice: &mut Dice) -> Result<Schedule, mainspring::ScheduleError> {
 }
 
 fn local_time(dice: &mut Dice) -> String {
-    let good = ["2026-03-29 02:30", "2026-10-25T02:30:15.250", "2011-12-30 12:00", "0001-01-01 00:00", "9999-12-31 23:59:60"];
+    let good = [
+        "2026-03-29 02:30",
+        "2026-10-25T02:30:15.250",
+        "2011-12-30 12:00",
+        "0001-01-01 00:00",
+        "9999-12-31 23:59:60",
+    ];
     let good = (*dice.pick(&good)).to_owned();
     match dice.below(4) {
         0 => good,
@@ -92,7 +99,9 @@ fn stored(dice: &mut Dice) -> Verdict {
     let written = schedule.to_stored();
     let read = Schedule::from_stored(&written);
     if read.as_ref() != Ok(&schedule) {
-        return Err(format!("{row:?} is read as {schedule:?}, which is written as {written:?} and read as {read:?}"));
+        return Err(format!(
+            "{row:?} is read as {schedule:?}, which is written as {written:?} and read as {read:?}"
+        ));
     }
     examined(&schedule, dice)
 }
@@ -101,7 +110,9 @@ fn row(dice: &mut Dice) -> StoredSchedule {
     let number = |dice: &mut Dice| (!dice.once_in(3)).then(|| hostile::number(dice));
     let kind = *dice.pick(&["at", "every", "after_each", "cron"]);
     let text = match kind {
-        "cron" => (*dice.pick(&["0 8 * * *", "*/7 * * * *", "0 0 29 2 *", "30 2 * * sun", "@hourly"])).to_owned(),
+        "cron" => {
+            (*dice.pick(&["0 8 * * *", "*/7 * * * *", "0 0 29 2 *", "30 2 * * sun", "@hourly"])).to_owned()
+        }
         _ => (*dice.pick(&["", "in 5m", "in 0ms", "every 1h", "2026-03-29 08:00"])).to_owned(),
     };
     let zone = if dice.once_in(2) { Some(zone(dice).name().to_owned()) } else { None };
@@ -152,7 +163,9 @@ fn examined(schedule: &Schedule, dice: &mut Dice) -> Verdict {
     if schedule.clone().on_gap(Gap::Skip).in_tz(zone(dice)).kind() != schedule.kind() {
         return Err(format!("{schedule:?} became one of another kind"));
     }
-    for after in [now.to_datetime(), instant(dice), chrono::DateTime::<Utc>::MIN_UTC, chrono::DateTime::<Utc>::MAX_UTC] {
+    for after in
+        [now.to_datetime(), instant(dice), chrono::DateTime::<Utc>::MIN_UTC, chrono::DateTime::<Utc>::MAX_UTC]
+    {
         neighbours(&fixed, after)?;
         fixed.previous_before(after);
         schedule.next_after(after);

@@ -87,9 +87,13 @@ pub(super) async fn operate(queue: &Queue, dice: &mut Dice) -> Verdict {
         let schedule = Schedule::cron("7 * * * *").map_err(|error| error.to_string())?;
         answer("schedule", queue.schedule(name, schedule, Work::new("declared anew")).await)?;
     }
-    answer("enqueue", queue.enqueue(NewJob::new(Work::new("x")).unique_or("key", OnDuplicate::Replace)).await)?;
+    answer(
+        "enqueue",
+        queue.enqueue(NewJob::new(Work::new("x")).unique_or("key", OnDuplicate::Replace)).await,
+    )?;
     answer("resume_queue", queue.resume_queue("asleep").await)?;
-    let prune = Prune::older_than(Duration::from_secs(dice.below(5_000) as u64)).keep_newest(dice.below(50) as u64);
+    let prune =
+        Prune::older_than(Duration::from_secs(dice.below(5_000) as u64)).keep_newest(dice.below(50) as u64);
     answer("prune", queue.prune(prune).await)?;
     Ok(())
 }

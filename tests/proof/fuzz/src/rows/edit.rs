@@ -38,7 +38,8 @@ fn columns(conn: &Connection) -> &'static [Column] {
             let mut statement = conn.prepare(sql).expect("a table has columns");
             let mut rows = statement.query([&table]).expect("a table has columns");
             while let Some(row) = rows.next().expect("a table has columns") {
-                let (name, kind): (String, String) = (row.get(0).expect("a name"), row.get(1).expect("a type"));
+                let (name, kind): (String, String) =
+                    (row.get(0).expect("a name"), row.get(1).expect("a type"));
                 columns.push(Column { table: table.clone(), name, is_text: kind == "TEXT" });
             }
         }

@@ -51,7 +51,11 @@ async fn settled(queue: &Queue) {
     let settled = async {
         loop {
             let status = queue.status().await.expect("the file can be read");
-            if status.ready == 0 && status.overdue == 0 && status.running <= WAIT_FOR_EVER && status.delivering <= 1 {
+            if status.ready == 0
+                && status.overdue == 0
+                && status.running <= WAIT_FOR_EVER
+                && status.delivering <= 1
+            {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -115,8 +119,9 @@ mod tests {
         let copy = file::Copy::of(&USED);
         let conn = copy.unchecked();
         for table in crate::rows::edit::tables(&conn) {
-            let rows: i64 =
-                conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("a table");
+            let rows: i64 = conn
+                .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
+                .expect("a table");
             let by_accident = ["mainspring_late_results", "mainspring_writers"];
             assert!(rows > 0 || by_accident.contains(&table.as_str()), "{table}");
         }

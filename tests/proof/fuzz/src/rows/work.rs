@@ -59,7 +59,11 @@ impl Hands {
     /// Gives the engine its handlers and its queues.
     pub(crate) fn engine(self, engine: EngineBuilder) -> EngineBuilder {
         let hands = Arc::new(self);
-        engine.handler::<Work, _>(Worker(Arc::clone(&hands))).handler::<Parcel, _>(Sender(hands)).queue("default", 8).queue(FINE, 1)
+        engine
+            .handler::<Work, _>(Worker(Arc::clone(&hands)))
+            .handler::<Parcel, _>(Sender(hands))
+            .queue("default", 8)
+            .queue(FINE, 1)
     }
 
     async fn work(&self, text: String) -> Result<String, Failure> {
