@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mainspring::{
-    Engine, EngineHandle, Error, Failure, JobId, ListFilter, NewJob, OpenOptions, Outcome, OwnerId, Queue,
-    RunContext, Schedule,
+    Engine, EngineHandle, Error, Failure, JobArgs, JobId, ListFilter, NewJob, OpenOptions, Outcome, OwnerId,
+    Queue, RunContext, Schedule,
 };
 use rusqlite::Connection;
 use stage::child::{self, Child};
@@ -203,6 +203,8 @@ async fn vacuum_under_load_delays_jobs_and_loses_none() {
 /// The page on which the rows of a table begin, counted from 0, and the size of one.
 fn root_page(path: &Path, table: &str) -> (u64, u64) {
     let conn = Connection::open(path).unwrap();
+    // What is in the log would be read instead of what is in the file.
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     let page = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
     let page: u32 = conn.query_row(page, [table], |row| row.get(0)).unwrap();
     let size: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
@@ -214,6 +216,7 @@ fn root_page(path: &Path, table: &str) -> (u64, u64) {
 async fn a_damaged_page_is_an_error_of_sqlite_and_nothing_is_made_anew() {
     let (_dir, path, queue) = place(|options| options).await;
     queue.schedule("job", Schedule::cron("@daily").unwrap(), note("x")).await.unwrap();
+    queue.enqueue(note("due")).await.unwrap();
     queue.close().await.unwrap();
     drop(queue);
     let (page, size) = root_page(&path, "mainspring_jobs");
@@ -289,6 +292,15 @@ async fn a_copy_that_is_opened_as_if_it_were_the_original_is_a_queue_of_its_own(
     child.kill();
 }
 
+/// Work that takes any JSON.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+struct Anything(serde_json::Value);
+
+impl JobArgs for Anything {
+    const KIND: &'static str = "anything";
+}
+
 /// What a row holds may be deeper than serde_json reads, and longer than our connections take.
 #[tokio::test]
 async fn deep_or_huge_json_in_a_row_parks_that_job_by_name_and_the_others_run() {
@@ -298,7 +310,9 @@ async fn deep_or_huge_json_in_a_row_parks_that_job_by_name_and_the_others_run() 
         let queue = test.queue();
         async move { queue.schedule(name, Schedule::cron("0 * * * *").unwrap(), note("x")).await.unwrap().id() }
     };
-    let (deep, huge) = (add("deep").await, add("huge").await);
+    let any = NewJob::new(Anything(serde_json::Value::Null));
+    let deep = test.queue().schedule("deep", Schedule::cron("0 * * * *").unwrap(), any).await.unwrap().id();
+    let huge = add("huge").await;
     let fine = NewJob::new(note("fine")).priority(-1_000);
     test.queue().schedule("fine", Schedule::cron("0 * * * *").unwrap(), fine).await.unwrap();
     let conn = by_hand(test.queue().path());
@@ -308,7 +322,9 @@ async fn deep_or_huge_json_in_a_row_parks_that_job_by_name_and_the_others_run() 
     };
     assert_eq!(set(deep, &nested) + set(huge, &format!("\"{}\"", "x".repeat(70 << 20))), 2);
 
-    let engine = start(&test, |engine| engine.handler(ledger.succeeding()).queue("default", 1)).await;
+    let anything = |_: Anything, _: RunContext| async { Err::<(), _>(Failure::new("it was read")) };
+    let handlers = |engine: mainspring::EngineBuilder| engine.handler(ledger.succeeding()).handler(anything);
+    let engine = start(&test, |engine| handlers(engine).queue("default", 1)).await;
     pass(&test, HOUR).await;
     assert_eq!(ledger.texts(), ["fine"]);
     let reason = |job: JobId| {

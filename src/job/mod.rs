@@ -157,6 +157,7 @@ impl fmt::Debug for Job {
             next_run_at,
             scheduled_for,
             attempt,
+            then,
             requests,
             open_runs,
             running_at,
@@ -196,6 +197,7 @@ impl fmt::Debug for Job {
             .field("next_run_at", next_run_at)
             .field("scheduled_for", scheduled_for)
             .field("attempt", attempt)
+            .field("then", then)
             .field("requests", requests)
             .field("open_runs", open_runs)
             .field("running_at", running_at)

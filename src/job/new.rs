@@ -294,6 +294,13 @@ impl<A: JobArgs> NewJob<A> {
         if self.policies.max_attempts == 0 {
             return Err(Error::invalid("max_attempts", "is 0: the first attempt counts, so give at least 1"));
         }
+        let text = schedule.to_string().len();
+        if text > limits.text {
+            return Err(Error::TooLong { what: "schedule", length: text, limit: limits.text });
+        }
+        if let Some(calendar) = schedule.calendar() {
+            limits.check_word("calendar", calendar)?;
+        }
         for (option, backoff) in
             [("backoff", &self.policies.backoff), ("delivery backoff", &self.policies.delivery_backoff)]
         {

@@ -78,7 +78,7 @@ impl Place {
         }
         // The file is new, so nothing has a lock on it that closing it could drop.
         match owner_only(fs::OpenOptions::new().write(true).create_new(true)).open(&self.file) {
-            Ok(_) => Ok(()),
+            Ok(file) => owners_alone(&file, &self.named),
             // Another process was faster; what it made is looked at like any other file.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => self.plain_file().map(|_| ()),
             Err(error) => Err(cannot_create(&self.named, &error)),
@@ -141,13 +141,14 @@ impl Place {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         match builder.create(&dir) {
-            Ok(()) => return Ok(dir),
+            Ok(()) => return enterable(dir),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(cannot_create(&dir, &error)),
         }
         // A link would let somebody else choose which files are locked.
         match fs::symlink_metadata(&dir) {
             Ok(found) if found.is_dir() => Ok(dir),
+            Ok(found) if found.is_symlink() => Err(Error::SymbolicLink { path: dir }),
             Ok(_) => Err(Error::CannotOpen {
                 path: dir,
                 why: "it is no folder: the lock files of the engines go there".to_owned(),
@@ -244,9 +245,7 @@ impl MigrationLock {
         let path = place.owners_dir()?.join("migrate.lock");
         let mut tries = 0;
         loop {
-            let file = owner_only(fs::OpenOptions::new().write(true).create(true).truncate(false))
-                .open(&path)
-                .map_err(|error| cannot_create(&path, &error))?;
+            let file = lock_file(&path)?;
             match file.try_lock() {
                 Ok(()) if is_still_there(&file, &path)? => return Ok(Self { _file: file }),
                 // Somebody removed the file: a lock on it keeps nobody out.
@@ -262,6 +261,23 @@ impl MigrationLock {
             tries += 1;
             thread::sleep(busy::STEP);
         }
+    }
+}
+
+/// Opens the file, or makes it. A link is not followed: what it names is somebody else's.
+fn lock_file(path: &Path) -> Result<File> {
+    let refused = |error: io::Error| match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => Error::SymbolicLink { path: path.to_owned() },
+        _ => cannot_create(path, &error),
+    };
+    let mut options = fs::OpenOptions::new();
+    let made = owner_only(options.write(true).create_new(true)).open(path);
+    match made {
+        Ok(file) => owners_alone(&file, path).map(|()| file),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            not_followed(fs::OpenOptions::new().write(true)).open(path).map_err(refused)
+        }
+        Err(error) => Err(refused(error)),
     }
 }
 
@@ -290,6 +306,34 @@ fn owner_only(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options
+}
+
+/// Opens no link, and waits for no pipe.
+pub(crate) fn not_followed(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options
+}
+
+/// Gives a file that was just made the mode that it was made with: the umask may have taken rights from its owner, too.
+fn owners_alone(file: &File, path: &Path) -> Result<()> {
+    set_mode(0o600, |mode| file.set_permissions(mode)).map_err(|error| cannot_create(path, &error))
+}
+
+/// The same for a folder.
+fn enterable(dir: PathBuf) -> Result<PathBuf> {
+    set_mode(0o700, |mode| fs::set_permissions(&dir, mode)).map_err(|error| cannot_create(&dir, &error))?;
+    Ok(dir)
+}
+
+#[cfg(unix)]
+fn set_mode(mode: u32, set: impl FnOnce(fs::Permissions) -> io::Result<()>) -> io::Result<()> {
+    set(std::os::unix::fs::PermissionsExt::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_mode: u32, _set: impl FnOnce(fs::Permissions) -> io::Result<()>) -> io::Result<()> {
+    Ok(())
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> Error {

@@ -48,6 +48,7 @@ mod year;
 use std::time::Duration;
 
 pub(crate) use database::Database;
+pub(crate) use files::not_followed;
 pub use migrate::Migrated;
 pub use options::OpenOptions;
 pub(crate) use settings::{Sync, set_synchronous};

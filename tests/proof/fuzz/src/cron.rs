@@ -192,3 +192,16 @@ fn value(dice: &mut Dice, least: i64, most: i64, names: &[&str]) -> String {
         _ => dice.within(least..=most).to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines that are all refused, or all taken, would try half of the parser.
+    #[test]
+    fn some_lines_are_taken_and_some_are_not() {
+        let taken =
+            (0..2_000).filter(|n| Schedule::cron(&line(&mut Dice::of(1, "cron", *n))).is_ok()).count();
+        assert!((400..1_600).contains(&taken), "{taken} of 2000");
+    }
+}

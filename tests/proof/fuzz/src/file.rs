@@ -61,6 +61,13 @@ impl Copy {
         Self { _dir: dir, path }
     }
 
+    /// A connection as a person has it who edits a row by hand.
+    pub(crate) fn checked(&self) -> Connection {
+        let conn = Connection::open(&self.path).expect("the file can be opened");
+        conn.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = OFF").expect("pragmas");
+        conn
+    }
+
     /// A connection that no constraint, no trigger and no key keeps from anything.
     pub(crate) fn unchecked(&self) -> Connection {
         let conn = Connection::open(&self.path).expect("the file can be opened");

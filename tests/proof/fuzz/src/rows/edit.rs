@@ -48,8 +48,8 @@ fn columns(conn: &Connection) -> &'static [Column] {
 }
 
 /// Puts hostile values into a few places; the number says which column must be among them.
-pub(super) fn edit(copy: &Copy, number: u64, dice: &mut Dice) -> Verdict {
-    let conn = copy.unchecked();
+pub(super) fn edit(copy: &Copy, checked: bool, number: u64, dice: &mut Dice) -> Verdict {
+    let conn = if checked { copy.checked() } else { copy.unchecked() };
     let columns = columns(&conn);
     let first = &columns[(number % columns.len() as u64) as usize];
     put(&conn, first, dice);
