@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use crate::brief::{Brief, Quoted};
+use crate::brief::{Brief, Quoted, brief};
 use crate::job::JobId;
 use crate::run::RunId;
 use crate::schedule::ScheduleError;
@@ -242,7 +242,7 @@ pub enum Error {
     MalformedRow {
         /// The table.
         table: &'static str,
-        /// The row's id.
+        /// The row's id; 0 where the value was read by itself.
         id: i64,
         /// The column.
         column: String,
@@ -387,9 +387,22 @@ impl From<rusqlite::Error> for Error {
                 Self::Busy { waited_ms: crate::store::BUSY_TIMEOUT.as_millis() as u64 }
             }
             Some(DiskFull) => Self::DiskFull,
+            None => malformed(error),
             _ => Self::Sqlite(error),
         }
     }
+}
+
+/// What SQLite gave and rusqlite could not read: a value that somebody wrote who is not the library. Where a whole row is
+/// read, the error names its table and its id.
+fn malformed(error: rusqlite::Error) -> Error {
+    let column = match &error {
+        rusqlite::Error::FromSqlConversionFailure(column, ..)
+        | rusqlite::Error::IntegralValueOutOfRange(column, _)
+        | rusqlite::Error::InvalidColumnType(column, ..) => format!("number {}", column.saturating_add(1)),
+        _ => return Error::Sqlite(error),
+    };
+    Error::MalformedRow { table: "mainspring", id: 0, column, why: brief(error) }
 }
 
 #[cfg(test)]
@@ -414,6 +427,23 @@ mod tests {
         let error = caught("a test", || -> Result<()> { panic!("no {}", "luck") }).unwrap_err();
         assert_eq!(error.to_string(), "a test panicked: no luck");
         assert!(!error.is_transient() && caught("a test", || Ok(5)).unwrap() == 5);
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_is_a_malformed_row_wherever_it_was_read() {
+        let conn = rusqlite::Connection::open_in_memory().unwrap();
+        let read = |sql| conn.query_row(sql, [], |row| row.get::<_, String>(0));
+        for sql in ["SELECT CAST(x'ff' AS TEXT)", "SELECT 7"] {
+            let error = Error::from(read(sql).unwrap_err());
+            assert!(
+                matches!(&error, Error::MalformedRow { column, .. } if column == "number 1"),
+                "{error:?}"
+            );
+        }
+        let error =
+            Error::from(conn.query_row("SELECT 1 << 40", [], |row| row.get::<_, u32>(0)).unwrap_err());
+        assert!(matches!(error, Error::MalformedRow { .. }), "{error:?}");
+        assert!(matches!(Error::from(read("SELECT 1 WHERE 0").unwrap_err()), Error::Sqlite(_)));
     }
 
     #[test]

@@ -14,7 +14,8 @@ pub(crate) const LONGEST: usize = 2_000;
 pub(crate) fn judge(what: &str, error: &Error) -> Verdict {
     match error {
         Error::Panicked { .. } => return Err(format!("{what}: {error}")),
-        // What SQLite itself refused is what it says. That a value could not be read has kinds of its own.
+        // What SQLite itself refused is what it says. That a value could not be read is a malformed row, and that there is
+        // none is no error of SQLite.
         Error::Sqlite(Sqlite::SqliteFailure(..) | Sqlite::SqlInputError { .. }) => {}
         Error::Sqlite(other) => return Err(format!("{what}: an error of no kind: {other:?}")),
         _ => {}
