@@ -43,7 +43,8 @@ fn policies(dice: &mut Dice) -> Verdict {
         policies.catch_up.spread(attempt, instant(dice).into());
     }
     policies.timeout();
-    (policies.catch_up.window(), policies.catch_up.pause());
+    policies.catch_up.window();
+    policies.catch_up.pause();
     if policies.catch_up == CatchUp::default() && written.contains("catch_up") {
         return Err(format!("{written} says what is so by itself"));
     }

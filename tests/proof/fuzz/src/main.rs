@@ -59,9 +59,9 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "schedules", cases: 60_000, case: schedules::case },
     Target { name: "json", cases: 26_000, case: json::case },
     Target { name: "names", cases: 3_000, case: names::case },
-    Target { name: "history", cases: 600, case: history::case },
+    Target { name: "history", cases: 800, case: history::case },
     Target { name: "bytes", cases: 300, case: bytes::case },
-    Target { name: "rows", cases: 480, case: rows::case },
+    Target { name: "rows", cases: 800, case: rows::case },
 ];
 
 fn main() -> ExitCode {
