@@ -406,3 +406,25 @@ async fn an_owner_whose_name_is_no_text_hides_no_other_and_is_dead() {
     assert_eq!(test.queue().health().await.unwrap().last_error, None);
     end(&test, engine).await;
 }
+
+/// A failed run that somebody had edited into the answer to a request could not be ended: its next attempt was another
+/// request of a kind that the schema does not know.
+#[tokio::test]
+async fn a_run_that_was_edited_into_a_request_ends_all_the_same() {
+    let test = queue().await;
+    let (handler, mut calls) = puppet();
+    let engine = start(&test, |engine| engine.handler(handler)).await;
+    let job = test.queue().enqueue(NewJob::new(note("x")).max_attempts(2)).await.unwrap().id();
+    let call = calls.next().await;
+    let changed = by_hand(test.queue().path()).execute("UPDATE mainspring_runs SET request_id = 7", []);
+    assert_eq!(changed, Ok(1));
+    call.fail("no luck");
+    until("it has ended", || async { test.queue().status().await.unwrap().running == 0 }).await;
+    test.queue().enqueue(NewJob::new(note("another")).after(HOUR)).await.unwrap();
+    assert_eq!(test.queue().health().await.unwrap().last_error, None);
+    assert_eq!(outcomes(test.queue(), job).await[0], Outcome::Failed);
+    test.clock().advance(MINUTE);
+    calls.next().await.succeed("done");
+    drain(&test).await;
+    end(&test, engine).await;
+}

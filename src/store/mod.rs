@@ -14,6 +14,7 @@ pub(crate) mod enqueue;
 mod files;
 mod history;
 mod insert;
+mod lock_file;
 pub(crate) mod log;
 mod migrate;
 mod misses;
@@ -48,7 +49,7 @@ mod year;
 use std::time::Duration;
 
 pub(crate) use database::Database;
-pub(crate) use files::not_followed;
+pub(crate) use lock_file::not_followed;
 pub use migrate::Migrated;
 pub use options::OpenOptions;
 pub(crate) use settings::{Sync, set_synchronous};

@@ -66,16 +66,18 @@ pub(super) fn edit(copy: &Copy, checked: bool, number: u64, dice: &mut Dice) -> 
 fn put(conn: &Connection, column: &Column, dice: &mut Dice) {
     let Column { table, name, .. } = column;
     let value = value(conn, column, dice);
+    // Bytes that are no text stand in a column of texts all the same.
+    let new = if matches!(value, Value::Blob(_)) { "CAST(?1 AS TEXT)" } else { "?1" };
     // One row, or, now and then, all of them.
     let changed = if dice.once_in(5) {
         say(|| format!("{table}.{name} of every row: {}", shown(&value)));
-        conn.execute(&format!("UPDATE OR IGNORE {table} SET {name} = ?1"), [&value])
+        conn.execute(&format!("UPDATE OR IGNORE {table} SET {name} = {new}"), [&value])
     } else {
         let key = key(table);
         let keys = keys(conn, table, key);
         let Some(row) = (!keys.is_empty()).then(|| dice.pick(&keys)) else { return };
         say(|| format!("{table}.{name} of row {row:?}: {}", shown(&value)));
-        conn.execute(&format!("UPDATE OR IGNORE {table} SET {name} = ?1 WHERE {key} = ?2"), [&value, row])
+        conn.execute(&format!("UPDATE OR IGNORE {table} SET {name} = {new} WHERE {key} = ?2"), [&value, row])
     };
     if let Err(error) = changed {
         say(|| format!("  which the file does not let happen: {error}"));
@@ -101,7 +103,9 @@ fn value(conn: &Connection, column: &Column, dice: &mut Dice) -> Value {
         return Value::Null;
     }
     if !column.is_text {
-        return Value::Integer(hostile::number(dice));
+        let number = hostile::number(dice);
+        // After the greatest of all ids SQLite has none to give, and says that the disk is full.
+        return Value::Integer(if column.name == "id" { number.min(i64::MAX / 2) } else { number });
     }
     match dice.below(4) {
         // What stands there, slightly changed.
