@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::brief::{Brief, Quoted, brief};
 use crate::job::JobId;
 use crate::run::RunId;
 use crate::schedule::ScheduleError;
@@ -30,7 +31,8 @@ pub enum Error {
     },
     /// A migration in the file differs from the one of the same number in this library.
     #[error(
-        "{path:?} was migrated with another text of migration V{version} ({name:?}): it was made by a different build; do not edit shipped migrations"
+        "{path:?} was migrated with another text of migration V{version} ({}): it was made by a different build; do not edit shipped migrations",
+        Quoted(name)
     )]
     DivergedHistory {
         /// The database file.
@@ -41,7 +43,10 @@ pub enum Error {
         name: String,
     },
     /// The table of applied migrations holds what no migration writes.
-    #[error("the migration history in {path:?} is malformed ({why}): restore the file from a backup")]
+    #[error(
+        "the migration history in {path:?} is malformed ({}): restore the file from a backup",
+        Brief(why)
+    )]
     MalformedHistory {
         /// The database file.
         path: PathBuf,
@@ -49,7 +54,7 @@ pub enum Error {
         why: String,
     },
     /// A migration failed; the file is as it was before.
-    #[error("{path:?} could not be migrated: {why}")]
+    #[error("{path:?} could not be migrated: {}", Brief(why))]
     Migration {
         /// The database file.
         path: PathBuf,
@@ -146,13 +151,13 @@ pub enum Error {
     #[error("the disk is full: make room; results that are waiting are written as soon as there is some")]
     DiskFull,
     /// A commit returned an error and what became of it could not be found out.
-    #[error("the outcome of a commit is unknown ({why}): look before doing it again")]
+    #[error("the outcome of a commit is unknown ({}): look before doing it again", Brief(why))]
     OutcomeUnknown {
         /// What SQLite said.
         why: String,
     },
     /// The transaction failed before its commit; nothing of it is in the file.
-    #[error("nothing was written: {why}")]
+    #[error("nothing was written: {}", Brief(why))]
     NotWritten {
         /// What went wrong.
         why: String,
@@ -178,7 +183,7 @@ pub enum Error {
         why: &'static str,
     },
     /// An unfinished job holds the unique key.
-    #[error("unique key {key:?} is held by job {held_by}")]
+    #[error("unique key {} is held by job {held_by}", Quoted(key))]
     UniqueKeyHeld {
         /// The key.
         key: String,
@@ -186,7 +191,11 @@ pub enum Error {
         held_by: JobId,
     },
     /// A job of that name has another kind.
-    #[error("job {name:?} has kind {found:?}, not {wanted:?}: remove it first or choose another name")]
+    #[error(
+        "job {} has kind {}, not {wanted:?}: remove it first or choose another name",
+        Quoted(name),
+        Quoted(found)
+    )]
     NameHasOtherKind {
         /// The name.
         name: String,
@@ -220,7 +229,7 @@ pub enum Error {
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
     /// A value could not be written as JSON.
-    #[error("{what} cannot be written as JSON: {why}")]
+    #[error("{what} cannot be written as JSON: {}", Brief(why))]
     Serialize {
         /// The value.
         what: &'static str,
@@ -228,11 +237,11 @@ pub enum Error {
         why: String,
     },
     /// A row holds what the library never writes.
-    #[error("{table} row {id}, column {column:?}: {why}")]
+    #[error("{table} row {id}, column {}: {}", Quoted(column), Brief(why))]
     MalformedRow {
         /// The table.
         table: &'static str,
-        /// The row's id.
+        /// The row's id; 0 where the value was read by itself.
         id: i64,
         /// The column.
         column: String,
@@ -268,7 +277,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Something that was called panicked; nothing of it is in the file.
-    #[error("{what} panicked: {why}")]
+    #[error("{what} panicked: {}", Brief(why))]
     Panicked {
         /// What was being done.
         what: &'static str,
@@ -276,7 +285,7 @@ pub enum Error {
         why: String,
     },
     /// SQLite refused a statement.
-    #[error("SQLite: {0}")]
+    #[error("SQLite: {}", Brief(.0))]
     Sqlite(rusqlite::Error),
 }
 
@@ -392,9 +401,22 @@ impl From<rusqlite::Error> for Error {
                 Self::Busy { waited_ms: 0 }
             }
             Some(DiskFull) => Self::DiskFull,
+            None => malformed(error),
             _ => Self::Sqlite(error),
         }
     }
+}
+
+/// What SQLite gave and rusqlite could not read: a value that somebody wrote who is not the library. Where a whole row is
+/// read, the error names its table and its id.
+fn malformed(error: rusqlite::Error) -> Error {
+    let column = match &error {
+        rusqlite::Error::FromSqlConversionFailure(column, ..)
+        | rusqlite::Error::IntegralValueOutOfRange(column, _)
+        | rusqlite::Error::InvalidColumnType(column, ..) => format!("number {}", column.saturating_add(1)),
+        _ => return Error::Sqlite(error),
+    };
+    Error::MalformedRow { table: "mainspring", id: 0, column, why: brief(error) }
 }
 
 #[cfg(test)]
@@ -419,6 +441,23 @@ mod tests {
         let error = caught("a test", || -> Result<()> { panic!("no {}", "luck") }).unwrap_err();
         assert_eq!(error.to_string(), "a test panicked: no luck");
         assert!(!error.is_transient() && caught("a test", || Ok(5)).unwrap() == 5);
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_is_a_malformed_row_wherever_it_was_read() {
+        let conn = rusqlite::Connection::open_in_memory().unwrap();
+        let read = |sql| conn.query_row(sql, [], |row| row.get::<_, String>(0));
+        for sql in ["SELECT CAST(x'ff' AS TEXT)", "SELECT 7"] {
+            let error = Error::from(read(sql).unwrap_err());
+            assert!(
+                matches!(&error, Error::MalformedRow { column, .. } if column == "number 1"),
+                "{error:?}"
+            );
+        }
+        let error =
+            Error::from(conn.query_row("SELECT 1 << 40", [], |row| row.get::<_, u32>(0)).unwrap_err());
+        assert!(matches!(error, Error::MalformedRow { .. }), "{error:?}");
+        assert!(matches!(Error::from(read("SELECT 1 WHERE 0").unwrap_err()), Error::Sqlite(_)));
     }
 
     #[test]

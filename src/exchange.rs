@@ -128,3 +128,16 @@ pub(crate) enum DeliveryAnswer {
     /// Its time has passed; nothing was sent.
     Suppressed { why: String },
 }
+
+impl DeliveryAnswer {
+    /// For a log, which shows no receipt.
+    pub(crate) const fn in_a_word(&self) -> &'static str {
+        match self {
+            Self::Delivered { .. } => "delivered",
+            Self::RetryAt { .. } => "not sent",
+            Self::Failed { .. } => "failed",
+            Self::Unknown { .. } => "unknown",
+            Self::Suppressed { .. } => "suppressed",
+        }
+    }
+}

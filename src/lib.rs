@@ -86,6 +86,7 @@
 //! | `simulation` | no | nothing for users: a writer without a thread, which the project's simulator drives step by step |
 #![forbid(unsafe_code)]
 
+mod brief;
 mod core;
 #[cfg(feature = "crash-points")]
 pub mod crash;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::brief::brief;
+use crate::error::{Error, Result};
 use crate::plan::CatchUp;
 use crate::words::words;
 
@@ -81,6 +83,17 @@ impl Backoff {
     pub fn at_most(mut self, longest: Duration) -> Self {
         self.longest_ms = longest.as_millis() as u64;
         self
+    }
+
+    /// Whether it can be stored: JSON has no word for a number that is none, nor for one without an end.
+    pub(crate) fn check(&self, option: &'static str) -> Result<()> {
+        for (name, number) in [("factor", self.factor), ("jitter", self.jitter)] {
+            if !number.is_finite() {
+                let why = format!("has the {name} {number}: give a finite number");
+                return Err(Error::invalid(option, why));
+            }
+        }
+        Ok(())
     }
 
     /// The wait after the given failed attempt (1 for the first), `random` being between 0 and 1.
@@ -164,7 +177,7 @@ impl Policies {
     }
 
     /// Reads the column; the text `{}` of most jobs costs no parsing.
-    pub fn from_json(text: &str) -> std::result::Result<Self, String> {
+    pub fn from_json(text: &str) -> Result<Self, String> {
         if text == "{}" {
             return Ok(Self::default());
         }
@@ -172,7 +185,7 @@ impl Policies {
         if !text.trim_ascii_start().starts_with('{') {
             return Err("is not a JSON object".to_owned());
         }
-        serde_json::from_str(text).map_err(|e| e.to_string())
+        serde_json::from_str(text).map_err(brief)
     }
 
     /// How long the handler may take.
@@ -224,6 +237,20 @@ mod tests {
         let waits: Vec<u64> = (1..=4).map(|n| backoff.after_attempt(n, 0.5).as_secs()).collect();
         assert_eq!(waits, [10, 20, 40, 80]);
         assert_eq!(backoff.after_attempt(u32::MAX, 0.5), Duration::from_secs(6 * 3600));
+    }
+
+    /// A backoff with a factor of NaN, from a division by zero, was stored as `null`, which nobody can read as a number:
+    /// its job was taken, and parked when its time came.
+    #[test]
+    fn a_backoff_that_cannot_be_stored_is_refused() {
+        let good = Backoff::default();
+        assert!(good.check("backoff").is_ok());
+        for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            for backoff in [Backoff { factor: odd, ..good }, Backoff { jitter: odd, ..good }] {
+                let error = backoff.check("backoff").unwrap_err();
+                assert!(matches!(error, Error::InvalidOption { option: "backoff", .. }), "{error:?}");
+            }
+        }
     }
 
     #[test]

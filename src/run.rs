@@ -1,10 +1,12 @@
 //! A run is one attempt at one occurrence; a completion says how it ended.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::job::JobId;
+use crate::job::secret::{Hidden, Shown};
 use crate::plan::Trigger;
 use crate::sabotage::{Bug, on};
 use crate::time::Timestamp;
@@ -136,7 +138,7 @@ pub struct Run {
 }
 
 /// How a run ended and what became of its delivery.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Completion {
@@ -164,6 +166,41 @@ pub struct Completion {
     pub receipt: Option<String>,
     /// Why the last delivery did not succeed.
     pub delivery_error: Option<String>,
+}
+
+/// The output is cut, and without what looks like a secret; of the receipt there is only its length.
+impl fmt::Debug for Completion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // All by name, so that a new field cannot be forgotten.
+        let Self {
+            outcome,
+            finished_at,
+            output,
+            error,
+            error_class,
+            delivery,
+            delivery_attempts,
+            next_delivery_at,
+            delivery_started_at,
+            delivery_settled_at,
+            receipt,
+            delivery_error,
+        } = self;
+        f.debug_struct("Completion")
+            .field("outcome", outcome)
+            .field("finished_at", finished_at)
+            .field("output", &output.as_deref().map(Shown))
+            .field("error", error)
+            .field("error_class", error_class)
+            .field("delivery", delivery)
+            .field("delivery_attempts", delivery_attempts)
+            .field("next_delivery_at", next_delivery_at)
+            .field("delivery_started_at", delivery_started_at)
+            .field("delivery_settled_at", delivery_settled_at)
+            .field("receipt", &receipt.as_ref().map(|text| Hidden(text.len())))
+            .field("delivery_error", delivery_error)
+            .finish()
+    }
 }
 
 /// `<start of the database's uuid>-<job>-<occurrence in ms>`, or with `r<request>` for runs by hand: two

@@ -193,7 +193,9 @@ impl TestQueue {
             }
             if Instant::now() >= until {
                 let jobs = self.queue.list(ListFilter { unfinished: true, ..ListFilter::default() }).await?;
-                tracing::error!(?status, ?jobs, "the queue was not drained");
+                let left = jobs.jobs.iter().map(|job| (job.id, &*job.kind, job.state(status.at)));
+                let left: Vec<_> = left.collect();
+                tracing::error!(?status, ?left, unreadable = ?jobs.unreadable, "the queue was not drained");
                 return Err(crate::Error::Busy { waited_ms: self.patience.as_millis() as u64 });
             }
             tokio::time::sleep(Duration::from_millis(2)).await;

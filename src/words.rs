@@ -1,8 +1,10 @@
 //! Macros for words that stand in columns and for typed row ids.
 
+use crate::brief::Quoted;
+
 /// A word that is none of those known, such as a state that somebody wrote into a column by hand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown {what} {word:?}: allowed is {}", .allowed.join(", "))]
+#[error("unknown {what} {}: allowed is {}", Quoted(word), .allowed.join(", "))]
 pub struct UnknownWord {
     /// What it should have been.
     pub what: &'static str,

@@ -343,3 +343,88 @@ async fn a_job_that_became_unreadable_while_its_time_was_taken_away_is_parked_by
     assert_eq!(test.queue().get(fine).await.unwrap().state(test.clock().now()), JobState::Finished);
     end(&test, engine).await;
 }
+
+/// The claim of a job that cannot be read failed, and with it the transaction in which it stood: whoever had enqueued in
+/// the same moment was told that nothing was written, for a row that was none of theirs. Now the claim is made again with
+/// each job by itself.
+#[tokio::test]
+async fn a_call_beside_the_claim_of_an_unreadable_job_does_not_fail() {
+    let test = queue().await;
+    let ledger = Ledger::default();
+    let engine = start(&test, |engine| engine.handler(ledger.succeeding())).await;
+    for round in 0..3 {
+        let calendar = format!("holidays {round}");
+        test.queue().store_calendar(&calendar, Calendar::default()).await.unwrap();
+        let schedule = Schedule::every(HOUR).unwrap().excluding(&calendar);
+        let job = test.queue().schedule(&format!("job {round}"), schedule, note("x")).await.unwrap().id();
+        let conn = by_hand(test.queue().path());
+        conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+        // The writer has taken the call, and waits for the lock.
+        let text = format!("fine {round}");
+        let mut call = std::pin::pin!(test.queue().enqueue(note(&text)));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(call.as_mut().poll(&mut context).is_pending());
+        until("the writer has taken it", || async {
+            test.queue().health().await.unwrap().waiting_commands == 0
+        })
+        .await;
+        // In the transaction after this one the job is due, and cannot be planned.
+        conn.execute("UPDATE mainspring_calendars SET definition = '7'", []).unwrap();
+        let due = "UPDATE mainspring_jobs SET next_run_at_ms = ?1, scheduled_for_ms = ?1 WHERE id = ?2";
+        conn.execute(due, (test.clock().now().millis(), job.0)).unwrap();
+        conn.execute_batch("COMMIT").unwrap();
+        call.await.unwrap_or_else(|error| panic!("the call failed: {error}"));
+        until("the job is parked", || std::future::ready(park_reason(&test, job).is_some())).await;
+        drain(&test).await;
+        assert!(ledger.texts().contains(&text));
+    }
+    assert_eq!(test.queue().health().await.unwrap().last_error, None);
+    end(&test, engine).await;
+}
+
+/// A list began behind id 0, and left out what somebody had put before it by hand.
+#[tokio::test]
+async fn a_job_whose_id_is_not_positive_is_listed_like_any_other() {
+    let test = queue().await;
+    let job = test.queue().enqueue(NewJob::new(note("x")).after(HOUR)).await.unwrap().id();
+    edit(&test, job, "id = -5");
+    let list = test.queue().list(ListFilter::default()).await.unwrap();
+    assert_eq!(list.jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [JobId(-5)]);
+    let after = ListFilter { after: Some(JobId(-5)), ..ListFilter::default() };
+    assert!(test.queue().list(after).await.unwrap().jobs.is_empty());
+}
+
+/// The names of all owners were read together: one that was no text kept every dead owner from being noticed.
+#[tokio::test]
+async fn an_owner_whose_name_is_no_text_hides_no_other_and_is_dead() {
+    let test = queue().await;
+    let insert = "INSERT INTO mainspring_owners (uuid, pid, host, library, started_at_ms)
+                  VALUES (CAST(x'ff' AS TEXT), 1, 'host', '0', 1)";
+    assert_eq!(by_hand(test.queue().path()).execute(insert, []).unwrap(), 1);
+    let engine = start(&test, |engine| engine.handler(Ledger::default().succeeding())).await;
+    until("it was found dead", || async { test.queue().status().await.unwrap().engines == 1 }).await;
+    assert_eq!(test.queue().health().await.unwrap().last_error, None);
+    end(&test, engine).await;
+}
+
+/// A failed run that somebody had edited into the answer to a request could not be ended: its next attempt was another
+/// request of a kind that the schema does not know.
+#[tokio::test]
+async fn a_run_that_was_edited_into_a_request_ends_all_the_same() {
+    let test = queue().await;
+    let (handler, mut calls) = puppet();
+    let engine = start(&test, |engine| engine.handler(handler)).await;
+    let job = test.queue().enqueue(NewJob::new(note("x")).max_attempts(2)).await.unwrap().id();
+    let call = calls.next().await;
+    let changed = by_hand(test.queue().path()).execute("UPDATE mainspring_runs SET request_id = 7", []);
+    assert_eq!(changed, Ok(1));
+    call.fail("no luck");
+    until("it has ended", || async { test.queue().status().await.unwrap().running == 0 }).await;
+    test.queue().enqueue(NewJob::new(note("another")).after(HOUR)).await.unwrap();
+    assert_eq!(test.queue().health().await.unwrap().last_error, None);
+    assert_eq!(outcomes(test.queue(), job).await[0], Outcome::Failed);
+    test.clock().advance(MINUTE);
+    calls.next().await.succeed("done");
+    drain(&test).await;
+    end(&test, engine).await;
+}

@@ -1,11 +1,12 @@
 //! An owner's lock: a file that is locked for as long as its process lives. No clock decides who is dead.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::sabotage::{Bug, on};
+use crate::store::not_followed;
 
 /// The lock of one owner, held until it is dropped or the process ends, however it ends.
 #[derive(Debug)]
@@ -27,6 +28,9 @@ impl OwnerLock {
             .mode(0o600)
             .open(&path)
             .map_err(Error::io(format!("cannot create the owner's lock {}", path.display())))?;
+        // The umask may have taken rights from its owner, too.
+        file.set_permissions(fs::Permissions::from_mode(0o600))
+            .map_err(Error::io(format!("cannot set the mode of {}", path.display())))?;
         file.lock().map_err(Error::io(format!("cannot lock {}", path.display())))?;
         Ok(Self { uuid, path, _file: file })
     }
@@ -47,9 +51,13 @@ impl OwnerLock {
 /// If the file can neither be opened nor is missing; then nothing is known, and the owner counts as alive.
 pub(super) fn is_dead(dir: &Path, uuid: &str) -> Result<bool> {
     let path = path_of(dir, uuid);
-    let file = match File::open(&path) {
+    let file = match not_followed(OpenOptions::new().read(true)).open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        // A link would let a file elsewhere say who is dead.
+        Err(_) if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) => {
+            return Err(Error::SymbolicLink { path });
+        }
         Err(source) => return Err(Error::Io { what: format!("cannot open {}", path.display()), source }),
     };
     match file.try_lock() {
@@ -91,8 +99,6 @@ fn path_of(dir: &Path, uuid: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -112,6 +118,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let lock = OwnerLock::take(dir.path()).unwrap();
         assert_eq!(fs::metadata(&lock.path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_link_or_a_pipe_in_the_place_of_a_lock_tells_nothing_of_an_owners_death() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("elsewhere"), "").unwrap();
+        std::os::unix::fs::symlink("elsewhere", path_of(dir.path(), "0a")).unwrap();
+        let refused = is_dead(dir.path(), "0a");
+        assert!(matches!(refused, Err(Error::SymbolicLink { .. })), "{refused:?}");
+        // Opening a pipe waits for somebody who writes into it, for ever.
+        let pipe = path_of(dir.path(), "0b");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(is_dead(dir.path(), "0b").is_ok());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::failure::{BoxError, Failure};
 use super::handler::{Handler, Verified};
 use super::receipt::{DeliveryError, Receipt};
 use crate::error::{Error, Result};
-use crate::job::{JobArgs, Limits};
+use crate::job::{JobArgs, Limits, json};
 
 /// What a handler's task came back with.
 #[derive(Debug)]
@@ -116,8 +116,9 @@ impl<A: JobArgs, H: Handler<A>> ErasedHandler for AsyncHandler<A, H> {
     fn deliver(&self, cx: DeliveryContext) -> JoinHandle<DeliveryResult> {
         let handler = Arc::clone(&self.handler);
         let call = async move {
-            let output: H::Output = serde_json::from_str(cx.output())
-                .map_err(|why| DeliveryError::rejected(format!("the stored output cannot be read: {why}")))?;
+            let output: H::Output = serde_json::from_str(cx.output()).map_err(|why| {
+                DeliveryError::rejected(format!("the stored output cannot be read: {}", json::fault(&why)))
+            })?;
             cx.begin();
             handler.deliver(output, cx).await
         };
@@ -192,7 +193,7 @@ async fn verify<A: JobArgs, H: Handler<A>>(handler: &H, cx: &RunContext, limits:
 }
 
 fn read_args<A: JobArgs>(cx: &RunContext) -> std::result::Result<A, Answer> {
-    serde_json::from_str(&cx.claim().args).map_err(|why| Answer::MalformedArgs(why.to_string()))
+    serde_json::from_str(&cx.claim().args).map_err(|why| Answer::MalformedArgs(json::fault(&why)))
 }
 
 /// A unit that nobody receives is stored as nothing; most handlers return one.

@@ -131,7 +131,8 @@ pub(super) fn delivery_ended(run: RunId, answer: &DeliveryAnswer) {
 }
 
 pub(super) fn delivery_is_unrecorded(run: RunId, answer: &DeliveryAnswer, why: &Error) {
-    error!(run = run.0, ?answer, %why, "what came of the delivery could not be recorded: it will count as unknown");
+    let (run, answer) = (run.0, answer.in_a_word());
+    error!(run, answer, %why, "what came of the delivery could not be recorded: it will count as unknown");
 }
 
 pub(super) fn delivery_answered_late(run: RunId, answer: &'static str) {

@@ -1,8 +1,11 @@
 //! A job: what to run and when; a durable row.
 
-mod json;
+pub(crate) mod json;
 mod new;
 mod options;
+pub(crate) mod secret;
+
+use std::fmt;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,6 +13,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use new::JobSpec;
 pub use new::NewJob;
 pub use options::{Limits, OnDuplicate};
+use secret::Shown;
 
 use crate::plan::{self, Next, Overlap, Position};
 use crate::policy::{OnInterrupt, OnUnknownDelivery, Policies};
@@ -44,7 +48,7 @@ pub trait JobArgs: Serialize + DeserializeOwned + Send + 'static {
 }
 
 /// A job as its row holds it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Job {
     /// Its id.
@@ -123,6 +127,93 @@ pub struct Job {
     pub updated_at: Timestamp,
     /// When nothing was left to do for it.
     pub finished_at: Option<Timestamp>,
+}
+
+/// The arguments are cut, and without what looks like a secret: a job is easily logged as a whole.
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // All by name, so that a new field cannot be forgotten.
+        let Self {
+            id,
+            name,
+            kind,
+            queue,
+            priority,
+            args,
+            unique_key,
+            declared_by,
+            schedule,
+            expires_at,
+            on_interrupt,
+            on_unknown_delivery,
+            overlap,
+            policies,
+            enabled,
+            paused_at,
+            pause_reason,
+            parked_at,
+            park_reason,
+            schedule_activated_at,
+            next_run_at,
+            scheduled_for,
+            attempt,
+            then,
+            requests,
+            open_runs,
+            running_at,
+            running_run_id,
+            last_run_at,
+            last_scheduled_for,
+            last_outcome,
+            runs_started,
+            failures_in_a_row,
+            interruptions_in_a_row,
+            revision,
+            created_at,
+            updated_at,
+            finished_at,
+        } = self;
+        f.debug_struct("Job")
+            .field("id", id)
+            .field("name", name)
+            .field("kind", kind)
+            .field("queue", queue)
+            .field("priority", priority)
+            .field("args", &Shown(args))
+            .field("unique_key", unique_key)
+            .field("declared_by", declared_by)
+            .field("schedule", schedule)
+            .field("expires_at", expires_at)
+            .field("on_interrupt", on_interrupt)
+            .field("on_unknown_delivery", on_unknown_delivery)
+            .field("overlap", overlap)
+            .field("policies", policies)
+            .field("enabled", enabled)
+            .field("paused_at", paused_at)
+            .field("pause_reason", pause_reason)
+            .field("parked_at", parked_at)
+            .field("park_reason", park_reason)
+            .field("schedule_activated_at", schedule_activated_at)
+            .field("next_run_at", next_run_at)
+            .field("scheduled_for", scheduled_for)
+            .field("attempt", attempt)
+            .field("then", then)
+            .field("requests", requests)
+            .field("open_runs", open_runs)
+            .field("running_at", running_at)
+            .field("running_run_id", running_run_id)
+            .field("last_run_at", last_run_at)
+            .field("last_scheduled_for", last_scheduled_for)
+            .field("last_outcome", last_outcome)
+            .field("runs_started", runs_started)
+            .field("failures_in_a_row", failures_in_a_row)
+            .field("interruptions_in_a_row", interruptions_in_a_row)
+            .field("revision", revision)
+            .field("created_at", created_at)
+            .field("updated_at", updated_at)
+            .field("finished_at", finished_at)
+            .finish()
+    }
 }
 
 words! {

@@ -1,5 +1,6 @@
 //! A job that is about to be written: the builder, and what it becomes once its type is erased.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::{JobArgs, Limits, OnDuplicate};
@@ -23,7 +24,6 @@ use crate::time::{Timestamp, millis_of};
 ///     .unique("a.png")
 ///     .timeout(Duration::from_secs(30));
 /// ```
-#[derive(Debug)]
 #[must_use = "a job does nothing until it is enqueued or scheduled"]
 pub struct NewJob<A> {
     args: A,
@@ -63,6 +63,20 @@ impl When {
 pub(crate) struct UniqueKey {
     pub(crate) key: String,
     pub(crate) on_duplicate: OnDuplicate,
+}
+
+/// Without its arguments: they may hold what nobody is to read in a log.
+impl<A: JobArgs> fmt::Debug for NewJob<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewJob")
+            .field("kind", &A::KIND)
+            .field("when", &self.when)
+            .field("queue", &self.queue)
+            .field("priority", &self.priority)
+            .field("unique", &self.unique)
+            .field("policies", &self.policies)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<A: JobArgs> From<A> for NewJob<A> {
@@ -279,6 +293,18 @@ impl<A: JobArgs> NewJob<A> {
         }
         if self.policies.max_attempts == 0 {
             return Err(Error::invalid("max_attempts", "is 0: the first attempt counts, so give at least 1"));
+        }
+        let text = schedule.to_string().len();
+        if text > limits.text {
+            return Err(Error::TooLong { what: "schedule", length: text, limit: limits.text });
+        }
+        if let Some(calendar) = schedule.calendar() {
+            limits.check_word("calendar", calendar)?;
+        }
+        for (option, backoff) in
+            [("backoff", &self.policies.backoff), ("delivery backoff", &self.policies.delivery_backoff)]
+        {
+            backoff.check(option)?;
         }
         let args = limits.write_json("args", &self.args)?;
         let recurring = schedule.is_recurring();

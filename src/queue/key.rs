@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use crate::brief::Quoted;
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId};
 use crate::store::{read, schedule};
@@ -39,7 +40,7 @@ impl JobKey {
         match self {
             Self::Id(id) => Ok(*id),
             Self::Name(name) => {
-                read::id_of_name(conn, name)?.ok_or_else(|| Error::JobNotFound(format!("{name:?}")))
+                read::id_of_name(conn, name)?.ok_or_else(|| Error::JobNotFound(Quoted(name).to_string()))
             }
         }
     }
@@ -49,7 +50,7 @@ impl JobKey {
         match self {
             Self::Id(id) => read::require_job(conn, *id),
             Self::Name(name) => {
-                schedule::by_name(conn, name)?.ok_or_else(|| Error::JobNotFound(format!("{name:?}")))
+                schedule::by_name(conn, name)?.ok_or_else(|| Error::JobNotFound(Quoted(name).to_string()))
             }
         }
     }

@@ -255,7 +255,7 @@ impl Queue {
 
 pub(super) fn list(conn: &Connection, filter: ListFilter) -> Result<JobList> {
     let filter = JobFilter {
-        after: filter.after.map_or(0, |id| id.0),
+        after: filter.after.map_or(i64::MIN, |id| id.0),
         queue: filter.queue,
         kind: filter.kind,
         unfinished: filter.unfinished,

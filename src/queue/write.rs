@@ -90,9 +90,11 @@ impl Queue {
     /// Creates or replaces a calendar that schedules name with `excluding`.
     ///
     /// # Errors
-    /// What the file may answer.
+    /// [`Error::InvalidOption`](crate::Error::InvalidOption) and [`Error::TooLong`](crate::Error::TooLong) for a name or a
+    /// calendar that a row may not hold.
     pub async fn store_calendar(&self, name: &str, calendar: Calendar) -> Result<()> {
         self.core.limits().check_word("calendar", name)?;
+        self.core.limits().write_json("calendar", &calendar)?;
         self.drive(verbs::store_calendar(name.to_owned(), calendar)).await
     }
 

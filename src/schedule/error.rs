@@ -1,12 +1,11 @@
 //! Why a schedule was refused, in words that say what would have been taken.
 
-use std::fmt;
-
+use crate::brief::Quoted;
 use crate::time::Timestamp;
 
 /// Why a schedule, or what a row says about one, was refused.
 ///
-/// Each variant names the text that was given; [`Display`](fmt::Display) adds what is allowed there.
+/// Each variant names the text that was given; [`Display`](std::fmt::Display) adds what is allowed there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
@@ -102,8 +101,9 @@ pub enum ScheduleError {
     },
     /// An instant that passed more than a minute ago, given to a schedule that is new.
     #[error(
-        "schedule \"{schedule}\" names {at}, which has passed (it is {now}): give an instant to come, or `allow_past` \
-         to run it at once"
+        "schedule {} names {at}, which has passed (it is {now}): give an instant to come, or `allow_past` \
+         to run it at once",
+        Quoted(schedule)
     )]
     Past {
         /// The schedule as its user wrote it.
@@ -139,21 +139,4 @@ pub enum ScheduleError {
         /// What is taken there.
         allowed: &'static str,
     },
-}
-
-/// How much of a refused text an error repeats: enough to recognise it, whatever was pasted.
-const QUOTED_CHARS: usize = 120;
-
-/// A text in quotes, escaped and cut to a length that fits into a log line.
-struct Quoted<'a>(&'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut chars = self.0.chars();
-        f.write_str("\"")?;
-        for c in chars.by_ref().take(QUOTED_CHARS) {
-            if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
-        }
-        f.write_str(if chars.next().is_some() { "…\"" } else { "\"" })
-    }
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
+use crate::brief::{Quoted, brief};
 use crate::error::{Error, Result};
 use crate::schedule::Calendar;
 use crate::time::Timestamp;
@@ -27,8 +28,8 @@ pub(crate) fn load(tx: &Connection, name: &str) -> Result<Option<Calendar>> {
         serde_json::from_str(&text).map_err(|error| Error::MalformedRow {
             table: "mainspring_calendars",
             id: 0,
-            column: format!("definition of {name:?}"),
-            why: error.to_string(),
+            column: format!("definition of {}", Quoted(name)),
+            why: brief(error),
         })
     })
     .transpose()

@@ -9,7 +9,9 @@ use std::fmt;
 
 use invariants::{INVARIANTS, Invariant};
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
+use crate::brief::brief;
 use crate::error::Result;
 
 /// One row that breaks an invariant of the file.
@@ -53,8 +55,14 @@ pub(crate) fn integrity(conn: &Connection) -> Result<Vec<Finding>> {
 
 fn examine(conn: &Connection, invariant: &Invariant, findings: &mut Vec<Finding>) -> Result<()> {
     let mut statement = conn.prepare(invariant.sql)?;
-    for detail in statement.query_map([], |row| row.get("detail"))? {
-        findings.push(Finding { invariant: invariant.name, detail: detail? });
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        // What breaks an invariant may be no text, either.
+        let detail = match row.get_ref("detail")? {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => brief(String::from_utf8_lossy(bytes)),
+            other => format!("{other:?}"),
+        };
+        findings.push(Finding { invariant: invariant.name, detail });
     }
     Ok(())
 }

@@ -427,7 +427,7 @@ fn request_again(
     let failed_attempts = failed_before(tx, run, ending.run_id)?.saturating_add(counted);
     tx.prepare_cached(REQUEST_AGAIN)?.execute(named_params! {
         ":job_id": run.job_id,
-        ":trigger": run.trigger,
+        ":trigger": asked_for(run.trigger),
         ":scheduled_for_ms": run.scheduled_for,
         ":attempt": run.attempt.saturating_add(1),
         ":failed_attempts": failed_attempts,
@@ -437,6 +437,12 @@ fn request_again(
     })?;
     job.requests = job.requests.saturating_add(1);
     Ok(())
+}
+
+/// The trigger of another request like this one. A run that answers a request has one of the two; a row that says
+/// otherwise was edited by hand, and must not keep its run from being ended.
+fn asked_for(trigger: plan::Trigger) -> plan::Trigger {
+    if trigger == plan::Trigger::Backfill { trigger } else { plan::Trigger::Manual }
 }
 
 /// What came due while the run was open, by the overlap policy; and the next time of a schedule that counts from

@@ -7,10 +7,8 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
-use super::busy;
 use crate::error::{Error, Result};
 
 /// Where the database is.
@@ -78,7 +76,7 @@ impl Place {
         }
         // The file is new, so nothing has a lock on it that closing it could drop.
         match owner_only(fs::OpenOptions::new().write(true).create_new(true)).open(&self.file) {
-            Ok(_) => Ok(()),
+            Ok(file) => owners_alone(&file, &self.named),
             // Another process was faster; what it made is looked at like any other file.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => self.plain_file().map(|_| ()),
             Err(error) => Err(cannot_create(&self.named, &error)),
@@ -141,13 +139,14 @@ impl Place {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         match builder.create(&dir) {
-            Ok(()) => return Ok(dir),
+            Ok(()) => return enterable(dir),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(cannot_create(&dir, &error)),
         }
         // A link would let somebody else choose which files are locked.
         match fs::symlink_metadata(&dir) {
             Ok(found) if found.is_dir() => Ok(dir),
+            Ok(found) if found.is_symlink() => Err(Error::SymbolicLink { path: dir }),
             Ok(_) => Err(Error::CannotOpen {
                 path: dir,
                 why: "it is no folder: the lock files of the engines go there".to_owned(),
@@ -217,51 +216,15 @@ fn identity(path: &Path) -> Result<Option<Identity>> {
 
 impl Identity {
     #[cfg(unix)]
-    fn of(found: &fs::Metadata) -> Self {
+    pub(super) fn of(found: &fs::Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
         Self { device: found.dev(), inode: found.ino() }
     }
 
     /// Elsewhere an open file can be neither deleted nor replaced; that it exists is all there is to see.
     #[cfg(not(unix))]
-    fn of(_found: &fs::Metadata) -> Self {
+    pub(super) fn of(_found: &fs::Metadata) -> Self {
         Self { device: 0, inode: 0 }
-    }
-}
-
-/// Held by the one process that makes or migrates the file.
-#[derive(Debug)]
-pub(super) struct MigrationLock {
-    _file: File,
-}
-
-impl MigrationLock {
-    /// Waits for the lock, asking each millisecond.
-    ///
-    /// # Errors
-    /// [`Error::Busy`] when another process holds it for longer than `timeout`.
-    pub(super) fn take(place: &Place, timeout: Duration) -> Result<Self> {
-        let path = place.owners_dir()?.join("migrate.lock");
-        let mut tries = 0;
-        loop {
-            let file = owner_only(fs::OpenOptions::new().write(true).create(true).truncate(false))
-                .open(&path)
-                .map_err(|error| cannot_create(&path, &error))?;
-            match file.try_lock() {
-                Ok(()) if is_still_there(&file, &path)? => return Ok(Self { _file: file }),
-                // Somebody removed the file: a lock on it keeps nobody out.
-                Ok(()) => {}
-                Err(fs::TryLockError::WouldBlock) => {}
-                Err(fs::TryLockError::Error(source)) => {
-                    return Err(Error::Io { what: format!("locking {path:?}"), source });
-                }
-            }
-            if tries >= busy::tries(timeout) {
-                return Err(Error::Busy { waited_ms: millis(timeout) });
-            }
-            tries += 1;
-            thread::sleep(busy::STEP);
-        }
     }
 }
 
@@ -277,26 +240,42 @@ fn warn_of_other_names(found: &fs::Metadata, path: &Path) {
 #[cfg(not(unix))]
 fn warn_of_other_names(_found: &fs::Metadata, _path: &Path) {}
 
-fn is_still_there(file: &File, path: &Path) -> Result<bool> {
-    let held = file.metadata().map_err(Error::io(format!("looking at {path:?}")))?;
-    Ok(fs::symlink_metadata(path).is_ok_and(|found| Identity::of(&found) == Identity::of(&held)))
-}
-
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn owner_only(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
+pub(super) fn owner_only(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options
+}
+
+/// Gives a file that was just made the mode that it was made with: the umask may have taken rights from its owner, too.
+pub(super) fn owners_alone(file: &File, path: &Path) -> Result<()> {
+    set_mode(0o600, |mode| file.set_permissions(mode)).map_err(|error| cannot_create(path, &error))
+}
+
+/// The same for a folder.
+fn enterable(dir: PathBuf) -> Result<PathBuf> {
+    set_mode(0o700, |mode| fs::set_permissions(&dir, mode)).map_err(|error| cannot_create(&dir, &error))?;
+    Ok(dir)
+}
+
+#[cfg(unix)]
+fn set_mode(mode: u32, set: impl FnOnce(fs::Permissions) -> io::Result<()>) -> io::Result<()> {
+    set(std::os::unix::fs::PermissionsExt::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_mode: u32, _set: impl FnOnce(fs::Permissions) -> io::Result<()>) -> io::Result<()> {
+    Ok(())
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> Error {
     Error::CannotOpen { path: path.to_owned(), why: error.to_string() }
 }
 
-fn cannot_create(path: &Path, error: &io::Error) -> Error {
+pub(super) fn cannot_create(path: &Path, error: &io::Error) -> Error {
     match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             Error::ReadOnly { path: path.to_owned() }

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use siphasher::sip::SipHasher13;
 
 use super::migrate::embedded;
+use crate::brief::Quoted;
 use crate::error::{Error, Result};
 
 /// The table of applied migrations. The application may use refinery itself, so it is not refinery's default.
@@ -184,7 +185,7 @@ fn read(conn: &Connection, table: &'static str, path: &Path) -> Result<Option<Ve
     let mut statement = match conn.prepare(sql) {
         Ok(statement) => statement,
         Err(error @ rusqlite::Error::SqlInputError { .. }) => {
-            return Err(malformed(format!("{table}: {error}")));
+            return Err(malformed(format!("{table}: {}", said(&error))));
         }
         Err(error) => return Err(error.into()),
     };
@@ -213,9 +214,10 @@ fn applied(row: &Row<'_>) -> Result<Applied, String> {
         other => Err(format!("its {column} is {}", in_words(other))),
     };
     let applied_on = text("applied_on")?;
-    DateTime::parse_from_rfc3339(&applied_on).map_err(|_| format!("its applied_on is {applied_on:?}"))?;
+    DateTime::parse_from_rfc3339(&applied_on)
+        .map_err(|_| format!("its applied_on is {}", Quoted(&applied_on)))?;
     let checksum = text("checksum")?;
-    let checksum = checksum.parse().map_err(|_| format!("its checksum is {checksum:?}"))?;
+    let checksum = checksum.parse().map_err(|_| format!("its checksum is {}", Quoted(&checksum)))?;
     Ok(Applied { version, name: text("name")?, checksum })
 }
 
@@ -224,8 +226,16 @@ fn in_words(value: ValueRef<'_>) -> String {
         ValueRef::Null => "null".to_owned(),
         ValueRef::Integer(number) => number.to_string(),
         ValueRef::Real(number) => number.to_string(),
-        ValueRef::Text(bytes) => format!("{:?}", String::from_utf8_lossy(bytes)),
+        ValueRef::Text(bytes) => Quoted(&String::from_utf8_lossy(bytes)).to_string(),
         ValueRef::Blob(bytes) => format!("a blob of {} bytes", bytes.len()),
+    }
+}
+
+/// What SQLite says of a statement, without the statement.
+fn said(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -243,7 +253,7 @@ fn oldest_writer(conn: &Connection, path: &Path) -> Result<Option<i64>> {
     match found {
         Ok(Some(Some(version))) => Ok(Some(version)),
         Ok(_) => Err(malformed("mainspring_meta does not say who may write".to_owned())),
-        Err(error @ rusqlite::Error::SqlInputError { .. }) => Err(malformed(error.to_string())),
+        Err(error @ rusqlite::Error::SqlInputError { .. }) => Err(malformed(said(&error))),
         Err(error) => Err(error.into()),
     }
 }

@@ -8,8 +8,9 @@ use refinery_core::{Migration, Runner};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::busy;
-use super::files::{MigrationLock, Place};
+use super::files::Place;
 use super::history::Standing;
+use super::lock_file::MigrationLock;
 use super::open::{APPLICATION_ID, application_id, look};
 use super::options::OpenOptions;
 use super::settings::{self, Sync};

@@ -15,6 +15,7 @@ mod files;
 mod finish;
 mod history;
 mod insert;
+mod lock_file;
 pub(crate) mod log;
 mod migrate;
 mod misses;
@@ -50,6 +51,7 @@ mod year;
 use std::time::Duration;
 
 pub(crate) use database::Database;
+pub(crate) use lock_file::not_followed;
 pub use migrate::Migrated;
 pub use options::OpenOptions;
 pub(crate) use settings::{Sync, set_synchronous};

@@ -77,7 +77,11 @@ pub(crate) fn register(tx: &Connection, owner: &NewOwner<'_>, now: Timestamp) ->
 pub(crate) fn not_ended(conn: &Connection) -> Result<Vec<Owner>> {
     let mut statement = conn.prepare_cached(ALIVE)?;
     let owners = statement
-        .query_map([], |row| Ok(Owner { id: row.get("id")?, uuid: row.get("uuid")? }))?
+        .query_map([], |row| {
+            // One that is no text is nobody's name, and hides no other owner.
+            let uuid = row.get_ref("uuid")?.as_bytes().map(String::from_utf8_lossy).unwrap_or_default();
+            Ok(Owner { id: row.get("id")?, uuid: uuid.into_owned() })
+        })?
         .collect::<rusqlite::Result<_>>()?;
     Ok(owners)
 }

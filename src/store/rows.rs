@@ -5,6 +5,7 @@ use std::cell::Cell;
 use rusqlite::Row;
 use rusqlite::types::FromSql;
 
+use crate::brief::{Quoted, brief};
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId};
 use crate::plan::{Miss, Next, Overlap};
@@ -84,7 +85,7 @@ impl<'r> Columns<'r> {
     }
 
     pub(crate) fn malformed(&self, column: &str, why: String) -> Error {
-        Error::MalformedRow { table: self.table, id: self.id, column: column.to_owned(), why }
+        Error::MalformedRow { table: self.table, id: self.id, column: column.to_owned(), why: brief(why) }
     }
 
     /// An integer that counts something: negative values and those beyond `u32` are malformed.
@@ -127,7 +128,7 @@ impl<'r> Columns<'r> {
     pub(crate) fn overlap(&self) -> Result<Overlap> {
         let word: String = self.read("overlap")?;
         overlap_of(&word, self.count("max_open_runs")?)
-            .ok_or_else(|| self.malformed("overlap", format!("{word:?} is no overlap policy")))
+            .ok_or_else(|| self.malformed("overlap", format!("{} is no overlap policy", Quoted(&word))))
     }
 
     pub(crate) fn miss(&self) -> Result<Miss> {
@@ -139,7 +140,7 @@ impl<'r> Columns<'r> {
             exact: self.read("exact")?,
             reason: reason
                 .parse()
-                .map_err(|_| self.malformed("reason", format!("{reason:?} is no reason")))?,
+                .map_err(|_| self.malformed("reason", format!("{} is no reason", Quoted(&reason))))?,
         })
     }
 

@@ -11,11 +11,9 @@ use crate::error::{Error, Result};
 
 /// Statements that a connection keeps prepared; the store has fewer.
 const PREPARED_STATEMENTS: usize = 128;
-/// A row or value is at least allowed this much, whatever the limits of this process: another one may have
-/// written it under larger ones.
-const LEAST_ROW: usize = 64 << 20;
-/// SQLite's own bound on a row.
-const LARGEST_ROW: usize = 1_000_000_000;
+/// How long a row may be that is read: as long as SQLite lets any be, whatever the limits of this process, since another
+/// one may have written it under larger ones. A row that could not even be read would keep all others from being claimed.
+const LARGEST_ROW: i32 = 1_000_000_000;
 /// The longest SQL text, in bytes: all migrations together stay below it.
 const LONGEST_SQL: i32 = 1 << 20;
 /// How deep triggers may call triggers; ours call none.
@@ -76,8 +74,7 @@ pub(super) fn before_the_first_read(conn: &Connection, options: &OpenOptions) ->
     switch(conn, DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true, "foreign_keys")?;
     // Without it SQLite plans a statement anew for each value that is bound to its LIMIT.
     switch(conn, DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true, "query planner stability guarantee")?;
-    let row = options.limits.payload.saturating_mul(4).clamp(LEAST_ROW, LARGEST_ROW);
-    limit(conn, Limit::SQLITE_LIMIT_LENGTH, i32::try_from(row).unwrap_or(i32::MAX), "limit on a row")?;
+    limit(conn, Limit::SQLITE_LIMIT_LENGTH, LARGEST_ROW, "limit on a row")?;
     limit(conn, Limit::SQLITE_LIMIT_SQL_LENGTH, LONGEST_SQL, "limit on SQL text")?;
     limit(conn, Limit::SQLITE_LIMIT_ATTACHED, 0, "limit on attached databases")?;
     limit(conn, Limit::SQLITE_LIMIT_TRIGGER_DEPTH, TRIGGER_DEPTH, "limit on trigger depth")?;
@@ -211,7 +208,7 @@ mod tests {
             assert!(conn.db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE).unwrap());
             assert!(conn.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG).unwrap());
             assert_eq!(conn.limit(Limit::SQLITE_LIMIT_ATTACHED).unwrap(), 0);
-            assert_eq!(conn.limit(Limit::SQLITE_LIMIT_LENGTH).unwrap(), 64 << 20);
+            assert_eq!(conn.limit(Limit::SQLITE_LIMIT_LENGTH).unwrap(), LARGEST_ROW);
         };
         for _ in 0..2 {
             reports(&database.writer().unwrap(), &writing);
@@ -241,18 +238,6 @@ mod tests {
         let damage = "PRAGMA writable_schema = 1; DELETE FROM sqlite_schema";
         assert!(writer.execute_batch(damage).is_err());
         assert!(writer.execute_batch("PRAGMA journal_mode = OFF").is_ok_and(|()| in_wal(&writer).is_ok()));
-    }
-
-    #[test]
-    fn rows_may_be_as_long_as_the_limits_of_the_options_say() {
-        let dir = tempfile::tempdir().unwrap();
-        let limits = crate::Limits { payload: 100 << 20, ..crate::Limits::default() };
-        let database = Database::open(&OpenOptions::new(dir.path().join("app.db")).limits(limits)).unwrap();
-        let writer = database.writer().unwrap();
-        assert_eq!(writer.limit(Limit::SQLITE_LIMIT_LENGTH).unwrap(), 400 << 20);
-        let absurd = crate::Limits { payload: usize::MAX, ..limits };
-        let database = Database::open(&OpenOptions::new(dir.path().join("app.db")).limits(absurd)).unwrap();
-        assert_eq!(database.writer().unwrap().limit(Limit::SQLITE_LIMIT_LENGTH).unwrap(), 1_000_000_000);
     }
 
     #[test]

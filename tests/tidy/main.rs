@@ -14,6 +14,7 @@
 mod clocks;
 mod files;
 mod floors;
+mod named_tests;
 mod scenarios;
 mod source;
 mod sql;

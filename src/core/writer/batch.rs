@@ -43,6 +43,8 @@ impl Batch {
 pub(super) enum Failed {
     /// Before its commit: nothing is in the file.
     Before(Error),
+    /// A claim failed for what a row holds, and the next ones are made one by one. Nothing is in the file.
+    Claim(Error),
     /// The commit returned an error: what became of it is unknown.
     Commit(Error),
 }

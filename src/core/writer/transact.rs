@@ -21,12 +21,18 @@ use crate::time::Timestamp;
 impl Core {
     /// One transaction: the commands, then the claims that the free slots allow, one commit, then the answers.
     pub(super) fn transact(&mut self, mut batch: Batch, now: Timestamp) -> Result<()> {
-        match self.write(&mut batch, now) {
+        let mut written = self.write(&mut batch, now);
+        if matches!(written, Err(Failed::Claim(_))) {
+            // Nobody who called is to blame for what a row holds: claimed one by one, the row is found and parked.
+            batch = Batch::new(batch.commands);
+            written = self.write(&mut batch, now);
+        }
+        match written {
             Ok(()) => {
                 self.committed(batch);
                 Ok(())
             }
-            Err(Failed::Before(error)) => Err(error),
+            Err(Failed::Before(error) | Failed::Claim(error)) => Err(error),
             Err(Failed::Commit(error)) if on(Bug::CommitErrorMeansNo) => Err(error),
             Err(Failed::Commit(error)) => {
                 // Unknown, never no: neither a handler nor a delivery starts, and nobody is answered, before the
@@ -65,7 +71,7 @@ impl Core {
             let burst = self.burst.entry(room.owner).or_default();
             let claims = claim(&statements, &request, burst, now).map_err(|error| {
                 self.careful = !error.is_transient();
-                Failed::Before(error)
+                if self.careful && !request.careful { Failed::Claim(error) } else { Failed::Before(error) }
             })?;
             if claims.runs.is_empty() && room.slots > 0 && !claims.needs_sync && !claims.left {
                 batch.stuck.insert(Arc::clone(&room.queue));

@@ -207,3 +207,14 @@ fn a_row_against_its_check_makes_the_file_unsound() {
     assert_eq!(names(&findings), BTreeSet::from(["the_file_is_sound"]));
     assert!(findings[0].detail.contains("mainspring_jobs"), "{}", findings[0]);
 }
+
+/// What breaks an invariant may be no text; the whole examination failed at it, and told of nothing else.
+#[test]
+fn a_detail_that_is_no_text_is_shown_as_far_as_it_is_one() {
+    let conn = rusqlite::Connection::open_in_memory().unwrap();
+    let odd = Invariant { name: "odd", sql: "SELECT CAST(x'61ff0a' AS TEXT) AS detail UNION ALL SELECT 7" };
+    let mut findings = Vec::new();
+    super::examine(&conn, &odd, &mut findings).unwrap();
+    let details: Vec<_> = findings.iter().map(|finding| finding.detail.as_str()).collect();
+    assert_eq!(details, ["a\u{fffd}\\n", "Integer(7)"]);
+}

@@ -16,6 +16,7 @@
 pub mod app;
 pub mod bench;
 pub mod full_disk;
+pub mod locks;
 pub mod process;
 pub mod sync;
 
@@ -31,6 +32,7 @@ macro_rules! each_state {
             sync::an_enqueue_whose_sync_fails_is_made_once,
             sync::a_result_whose_sync_fails_is_recorded_once_and_its_handler_is_not_called_again,
             sync::an_enqueue_whose_outcome_cannot_be_found_out_says_so,
+            locks::an_exclusive_lock_of_thirty_seconds_is_busy_to_callers_and_loses_no_result,
             process::without_free_file_descriptors_jobs_run_on,
             process::a_fork_is_told_to_open_the_queue_anew_and_its_parent_goes_on,
         }
