@@ -70,15 +70,17 @@ impl<'a> Known<'a> {
         self.over.after(event).is_some_and(|demand| left < demand.commit)
     }
 
-    /// The ledger as of the moment of a commit, and what stands in it after that and before the cut.
+    /// The ledger of a process that has come no further than that commit, and what else stands in it before the cut.
+    ///
+    /// The next commit has not begun for such a process: what it had heard, done and asked until then it knows.
     pub(crate) fn ledger(&self, event: usize, left: usize) -> (Vec<Entry>, Vec<Entry>) {
         let start = &self.recording.start;
-        let done = left.checked_sub(1).and_then(|before| self.commits.get(before)).map(|commit| commit.done);
+        let next = self.commits.get(left).map_or(usize::MAX, |next| next.begins);
         let (mut kept, mut forgotten) = (start.ledger.clone(), start.forgotten.clone());
         // What was known at the start stands before the first write, whenever the cut came.
         let marks = self.recording.marks().skip(start.ledger.len()).take_while(|(at, _)| *at <= event);
         for (at, entry) in marks {
-            if done.is_some_and(|done| at <= done) {
+            if at < next {
                 kept.push(entry);
             } else {
                 forgotten.push(entry);

@@ -127,12 +127,12 @@ impl Sweep<'_> {
             None => match self.open(&image) {
                 Ok(left) => {
                     self.held.insert(digest, left);
-                    self.sample(&image, at, left);
                     left
                 }
                 Err(what) => return self.violated(at, model, what, image),
             },
         };
+        self.sample(&image, at, left);
         self.swept.counts.took += u64::from(self.known.took_something(at, left));
         if let Some(demand) = self.known.broken(at, left) {
             let what = format!("commit {} is lost, only {left} are left: {}", demand.commit, demand.why);
@@ -152,10 +152,11 @@ impl Sweep<'_> {
         self.swept.violations.push(Violation { what, image: Some(image) });
     }
 
-    /// Each image has the same chance to be one of those that are played on.
+    /// Each cut has the same chance to be one of those after which the library goes on.
     fn sample(&mut self, image: &Image, at: usize, left: usize) {
-        let nth = self.swept.counts.images as usize;
-        let place = if nth <= self.effort.plays { nth - 1 } else { self.chance.usize(..nth) };
+        let nth = self.swept.counts.cuts as usize;
+        let taken = self.swept.starts.len();
+        let place = if taken < self.effort.plays { taken } else { self.chance.usize(..nth) };
         if place >= self.effort.plays {
             return;
         }
