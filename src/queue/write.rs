@@ -225,7 +225,8 @@ impl Queue {
     }
 
     /// Drops old history in small transactions. What is open, pending or of unknown delivery is never touched, nor
-    /// is a job that has a name.
+    /// is a job that has a name. A power cut may bring some of it back, unless the durability is
+    /// [`Strict`](crate::Durability::Strict): the next prune drops it again.
     ///
     /// # Errors
     /// What the file may answer; what was dropped until then stays dropped.

@@ -21,6 +21,8 @@ pub struct Stage {
     pub(crate) clock: ManualClock,
     pub(crate) patience: Duration,
     vfs: Option<String>,
+    /// Whether the process that has no trouble goes through it as well.
+    vfs_is_for_all: bool,
     durability: Durability,
     busy_timeout: Duration,
 }
@@ -37,6 +39,7 @@ impl Stage {
             ledger,
             patience: Duration::from_secs(30),
             vfs: None,
+            vfs_is_for_all: false,
             durability: Durability::Balanced,
             busy_timeout: Duration::from_millis(60),
         }
@@ -47,6 +50,14 @@ impl Stage {
     pub fn vfs(mut self, name: &str) -> Self {
         self.vfs = Some(name.to_owned());
         self
+    }
+
+    /// Opens the file through this VFS in every process of the scenario, so that no write is missed by whoever records
+    /// them.
+    #[must_use]
+    pub fn vfs_for_all(mut self, name: &str) -> Self {
+        self.vfs_is_for_all = true;
+        self.vfs(name)
     }
 
     /// Opens the file with this durability. Defaults to [`Durability::Balanced`].
@@ -102,6 +113,10 @@ impl Stage {
 
     /// How another process that has no trouble, and time, opens the file.
     pub(crate) fn healthy_options(&self) -> OpenOptions {
-        OpenOptions::new(&self.path).durability(self.durability).busy_timeout(self.patience)
+        let options = OpenOptions::new(&self.path).durability(self.durability).busy_timeout(self.patience);
+        match &self.vfs {
+            Some(vfs) if self.vfs_is_for_all => options.vfs(vfs),
+            _ => options,
+        }
     }
 }
