@@ -33,7 +33,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
                 contestant("floor", |round| by_floor(round, Durability::Balanced, TASKS)),
                 contestant("mainspring", from_tasks),
             ];
-            all.extend(peers::of("enqueue_tasks", 1, 64));
+            all.extend(peers::beside("enqueue_tasks", Durability::Balanced, 1, 16));
             all
         }),
         Workload::new("enqueue_bulk", Unit::PerSecond, goal, 50_000, {
@@ -41,7 +41,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
                 contestant("floor", |round| by_floor(round, Durability::Balanced, BULK)),
                 contestant("mainspring", in_bulk),
             ];
-            all.extend(peers::of("enqueue_bulk", 1, 5));
+            all.extend(peers::beside("enqueue_bulk", Durability::Balanced, 1, 2));
             all
         }),
     ]
@@ -61,12 +61,7 @@ fn one_by_one(name: &'static str, durability: Durability, operations: usize) -> 
         contestant("floor", move |round| by_floor(round, durability, 1)),
         contestant("mainspring", ours),
     ];
-    all.extend(peers::at(
-        "enqueue_one",
-        durability,
-        1,
-        if durability == Durability::Relaxed { 10 } else { 4 },
-    ));
+    all.extend(peers::beside("enqueue_one", durability, 1, 2));
     Workload::new(name, Unit::PerSecond, "0.8 x the floor, ahead of every peer", operations, all)
 }
 

@@ -66,10 +66,8 @@ fn bare(durability: Durability, workers: u32) -> Workload {
         contestant("floor", floor),
         contestant("mainspring", move |round| by_engine(round.folder, durability, workers, round.operations)),
     ];
-    all.extend(peers::at("jobs", durability, workers as usize, 10));
-    if durability == Durability::Relaxed {
-        all.extend(peers::at("batch", durability, workers as usize, 10));
-    }
+    all.extend(peers::beside("jobs", durability, workers as usize, 4));
+    all.extend(peers::beside("batch", durability, workers as usize, 4));
     Workload::new(name, Unit::PerSecond, goal(durability, workers), operations(durability, workers), all)
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn workloads() -> Vec<Workload> {
     let within = "the floor + 200 us, ahead of every peer";
     let mut here =
         vec![contestant_with_figures("floor", by_floor), contestant_with_figures("mainspring", by_engine)];
-    here.extend(peers::of("latency", 8, 8));
+    here.extend(peers::beside("latency", Durability::Balanced, 8, 4));
     let elsewhere = vec![
         contestant_with_figures("floor", by_floor),
         contestant_with_figures("mainspring", by_another_process),

@@ -10,10 +10,13 @@
 )]
 
 mod behind;
+mod crowded;
 mod enqueue;
 mod floor;
 mod jobs;
 mod latency;
+mod line;
+mod machine;
 mod measure;
 mod mixed;
 mod moments;
@@ -32,6 +35,7 @@ fn workloads() -> Vec<Workload> {
         timers::workloads(),
         moments::workloads(),
         behind::workloads(),
+        crowded::workloads(),
         mixed::workloads(),
         quiet::workloads(),
     ]
@@ -98,8 +102,10 @@ fn main() {
     if list {
         return chosen.iter().for_each(|workload| println!("{}", workload.name));
     }
-    let machine = measure::machine();
+    let machine = machine::machine();
     println!("# {machine}");
+    let peers = peers::about();
+    peers.iter().for_each(|peer| println!("# {peer}"));
     let mut lines = Vec::new();
     for workload in chosen {
         for line in measure::run(workload, &options) {
@@ -108,6 +114,6 @@ fn main() {
         }
     }
     if let Some(table) = table {
-        page::write(table.as_ref(), &machine, &options, &lines);
+        page::write(table.as_ref(), &page::Run { machine, peers, options, lines });
     }
 }

@@ -1,11 +1,11 @@
-//! Rounds by turns, their medians, and what else the machine did meanwhile.
+//! Rounds by turns, and their medians.
 
 use std::fmt;
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::line::Line;
+use crate::machine::{Busy, load};
 
 /// How thorough a run is.
 #[derive(Clone, Debug)]
@@ -98,8 +98,31 @@ pub(crate) struct Round<'a> {
     pub(crate) operations: usize,
 }
 
-/// One round: returns the workload's figures, or none if this contestant cannot do it.
-type Play = dyn Fn(&Round<'_>) -> Option<Vec<f64>>;
+/// What came of one contestant's round.
+#[derive(Clone, Debug)]
+pub(crate) enum Played {
+    /// The workload's figures.
+    Figures(Vec<f64>),
+    /// It cannot do it, for this reason.
+    Skipped(String),
+    /// It was not asked.
+    LeftOut,
+}
+
+impl Played {
+    fn figure(&self, index: usize) -> Option<f64> {
+        let Self::Figures(figures) = self else { return None };
+        figures.get(index).copied()
+    }
+
+    fn reason(&self) -> Option<&str> {
+        let Self::Skipped(reason) = self else { return None };
+        Some(reason)
+    }
+}
+
+/// One round.
+type Play = dyn Fn(&Round<'_>) -> Played;
 
 /// Somebody who does the operations.
 pub(crate) struct Contestant {
@@ -110,7 +133,7 @@ pub(crate) struct Contestant {
 }
 
 pub(crate) fn contestant(name: impl Into<String>, play: impl Fn(&Round<'_>) -> f64 + 'static) -> Contestant {
-    Contestant { name: name.into(), part: 1, play: Box::new(move |round| Some(vec![play(round)])) }
+    Contestant { name: name.into(), part: 1, play: Box::new(move |round| Played::Figures(vec![play(round)])) }
 }
 
 /// One with several figures.
@@ -118,7 +141,7 @@ pub(crate) fn contestant_with_figures(
     name: impl Into<String>,
     play: impl Fn(&Round<'_>) -> Vec<f64> + 'static,
 ) -> Contestant {
-    Contestant { name: name.into(), part: 1, play: Box::new(move |round| Some(play(round))) }
+    Contestant { name: name.into(), part: 1, play: Box::new(move |round| Played::Figures(play(round))) }
 }
 
 impl Workload {
@@ -159,52 +182,6 @@ impl Workload {
     }
 }
 
-/// One contestant's line.
-#[derive(Clone, Debug)]
-pub(crate) struct Line {
-    pub(crate) workload: String,
-    pub(crate) goal: &'static str,
-    pub(crate) contestant: String,
-    pub(crate) unit: Unit,
-    pub(crate) values: Vec<f64>,
-    /// How much better than the floor: the median over rounds of the ratio within one.
-    pub(crate) floor_ratio: f64,
-    pub(crate) load: f64,
-    pub(crate) others: f64,
-}
-
-impl Line {
-    pub(crate) fn median(&self) -> f64 {
-        median(&self.values)
-    }
-
-    pub(crate) fn min(&self) -> f64 {
-        self.values.iter().copied().fold(f64::INFINITY, f64::min)
-    }
-
-    pub(crate) fn max(&self) -> f64 {
-        self.values.iter().copied().fold(0.0, f64::max)
-    }
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "workload {} {} median={:.2} min={:.2} max={:.2} unit={} floor_ratio={:.2} load={:.2} others={:.2}",
-            self.workload,
-            self.contestant,
-            self.median(),
-            self.min(),
-            self.max(),
-            self.unit,
-            self.floor_ratio,
-            self.load,
-            self.others,
-        )
-    }
-}
-
 /// Runs all rounds of a workload; in each round every contestant has its turn, beginning with another one.
 pub(crate) fn run(workload: &Workload, options: &Options) -> Vec<Line> {
     let operations = (workload.operations / options.fraction).max(1);
@@ -214,7 +191,7 @@ pub(crate) fn run(workload: &Workload, options: &Options) -> Vec<Line> {
         prepare(prepared.path(), options.fraction);
     }
     // By contestant, then by round.
-    let mut played: Vec<Vec<Option<Vec<f64>>>> = vec![Vec::new(); count];
+    let mut played: Vec<Vec<Played>> = vec![Vec::new(); count];
     let load = load();
     let before = Busy::now();
     for round in 0..rounds {
@@ -225,14 +202,14 @@ pub(crate) fn run(workload: &Workload, options: &Options) -> Vec<Line> {
             let folder = temporary_folder();
             let operations = (operations / contestant.part).max(1);
             let round = Round { folder: folder.path(), prepared: prepared.path(), operations };
-            played[index].push(if is_left_out { None } else { (contestant.play)(&round) });
+            played[index].push(if is_left_out { Played::LeftOut } else { (contestant.play)(&round) });
         }
     }
     let others = before.others();
     let mut lines = Vec::new();
     for (index, figure) in workload.figures.iter().enumerate() {
-        let figures_of = |rounds: &Vec<Option<Vec<f64>>>| -> Vec<Option<f64>> {
-            rounds.iter().map(|figures| figures.as_ref().map(|figures| figures[index])).collect()
+        let figures_of = |rounds: &[Played]| -> Vec<Option<f64>> {
+            rounds.iter().map(|played| played.figure(index)).collect()
         };
         // A workload without a floor begins with ours.
         let floor = if workload.contestants[0].name == "mainspring" {
@@ -248,7 +225,8 @@ pub(crate) fn run(workload: &Workload, options: &Options) -> Vec<Line> {
                 .filter_map(|(value, floor)| Some(ratio(figure.unit, (*value)?, (*floor)?)))
                 .collect();
             let values: Vec<f64> = values.into_iter().flatten().collect();
-            if values.is_empty() {
+            let skipped = rounds.iter().find_map(Played::reason).map(str::to_owned);
+            if values.is_empty() && skipped.is_none() {
                 continue;
             }
             lines.push(Line {
@@ -258,6 +236,7 @@ pub(crate) fn run(workload: &Workload, options: &Options) -> Vec<Line> {
                 unit: figure.unit,
                 floor_ratio: if ratios.is_empty() { f64::NAN } else { median(&ratios) },
                 values,
+                skipped,
                 load,
                 others,
             });
@@ -267,7 +246,7 @@ pub(crate) fn run(workload: &Workload, options: &Options) -> Vec<Line> {
 }
 
 /// On the disk that the build's files are on, not in memory.
-fn temporary_folder() -> tempfile::TempDir {
+pub(crate) fn temporary_folder() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
@@ -288,73 +267,4 @@ pub(crate) fn quantile(values: &[f64], part: f64) -> f64 {
 
 pub(crate) fn per_second(operations: usize, took: Duration) -> f64 {
     operations as f64 / took.as_secs_f64()
-}
-
-/// The load average of the last minute; ours is in it.
-fn load() -> f64 {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(f64::NAN)
-}
-
-/// What all processes and this one have used of the processors, in ticks, and when.
-struct Busy {
-    all: f64,
-    own: f64,
-    at: Instant,
-}
-
-/// The kernel's ticks a second, as it shows them to processes.
-const TICKS: f64 = 100.0;
-
-impl Busy {
-    fn now() -> Self {
-        let numbers = |text: &str| {
-            text.split_whitespace().map(|word| word.parse().unwrap_or(0.0)).collect::<Vec<f64>>()
-        };
-        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-        // cpu user nice system idle iowait irq softirq steal
-        let cpu = numbers(stat.lines().next().unwrap_or_default().trim_start_matches("cpu"));
-        let all = [0, 1, 2, 5, 6, 7].iter().filter_map(|index| cpu.get(*index)).sum();
-        let own = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        // After the name: state ppid …; utime and stime are the 12th and 13th, then those of children that have ended.
-        let own = numbers(own.rsplit(')').next().unwrap_or_default());
-        let own = [11, 12, 13, 14].iter().filter_map(|index| own.get(*index)).sum();
-        Self { all, own, at: Instant::now() }
-    }
-
-    /// How many processors others kept busy since.
-    fn others(&self) -> f64 {
-        let now = Self::now();
-        let ticks = (now.all - self.all) - (now.own - self.own);
-        (ticks / TICKS / self.at.elapsed().as_secs_f64()).max(0.0)
-    }
-}
-
-/// The machine in a line, and what a sync costs on it.
-pub(crate) fn machine() -> String {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        cpu.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("an unknown processor");
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!(
-        "{model}, {cores} threads, a sync of an appended page {:.0} us, SQLite {}, {}",
-        sync_micros(),
-        rusqlite::version(),
-        chrono::Utc::now().format("%Y-%m-%d"),
-    )
-}
-
-fn sync_micros() -> f64 {
-    let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let page = [7_u8; 4_096];
-    file.write_all(&page).unwrap();
-    let took: Vec<f64> = (1..200)
-        .map(|n| {
-            file.write_all_at(&page, n * 4_096).unwrap();
-            let begin = Instant::now();
-            file.sync_data().unwrap();
-            begin.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    median(&took)
 }

@@ -4,17 +4,33 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use crate::measure::{Line, Options, Unit};
+use crate::line::Line;
+use crate::measure::{Options, Unit};
 
 const BEGIN: &str = "<!-- benches/run --table begins here -->\n";
 const END: &str = "<!-- and ends here -->\n";
 
+/// What a page tells.
+pub(crate) struct Run {
+    pub(crate) machine: String,
+    /// What the other queues say of themselves.
+    pub(crate) peers: Vec<String>,
+    pub(crate) options: Options,
+    pub(crate) lines: Vec<Line>,
+}
+
 /// Replaces what stands between the two marks of the page; makes the page if there is none.
-pub(crate) fn write(path: &Path, machine: &str, options: &Options, lines: &[Line]) {
+pub(crate) fn write(path: &Path, run: &Run) {
     let page = fs::read_to_string(path).unwrap_or_else(|_| [BEGIN, END].concat());
     let (before, rest) = page.split_once(BEGIN).expect("the page has its first mark");
     let (_, after) = rest.split_once(END).expect("the page has its second mark");
-    let tables = [ours(machine, options, lines), theirs(lines)].concat();
+    let peers: String = run.peers.iter().map(|peer| format!("* {peer}\n")).collect();
+    let peers = if peers.is_empty() {
+        peers
+    } else {
+        format!("\nThe other queues, as they say themselves:\n{peers}")
+    };
+    let tables = [ours(&run.machine, &run.options, &run.lines), peers, theirs(&run.lines)].concat();
     fs::write(path, [before, BEGIN, &tables, END, after].concat()).unwrap();
 }
 
@@ -62,6 +78,11 @@ fn theirs(lines: &[Line]) -> String {
     for workload in workloads(lines) {
         let Some(ours) = workload.iter().find(|line| line.contestant == "mainspring") else { continue };
         for peer in workload.iter().filter(|line| is_peer(line)) {
+            if let (Some(reason), []) = (&peer.skipped, &peer.values[..]) {
+                let (name, unit, who) = (&peer.workload, peer.unit, &peer.contestant);
+                writeln!(table, "| {name} | {unit} | {who} | {} | – |", reason.replace('_', " ")).unwrap();
+                continue;
+            }
             let (of, against) = if ours.unit == Unit::PerSecond {
                 (ours.median(), peer.median())
             } else {
