@@ -87,8 +87,7 @@ fn play(scenario: Scenario, place: &Place, kill: Option<Fault>) -> Result<(), St
         vfs.arm(kill);
     }
     let stage = Stage::new(scenario, place.file(), ledger).vfs(vfs.name()).patience(PATIENCE);
-    let played = runtime()?.block_on(scenario.play(&stage));
-    played
+    runtime()?.block_on(scenario.play(&stage))
 }
 
 /// A life is short: it has as few threads as it needs.

@@ -95,8 +95,8 @@ mod tests {
 
     /// What SQLite asks for when a table is made.
     fn counts() -> Counts {
-        let dir = tempfile::tempdir().unwrap_or_else(|error| unreachable!("{error}"));
-        let vfs = FaultVfs::register_unique("plan").unwrap_or_else(|why| unreachable!("{why}"));
+        let dir = tempfile::tempdir().unwrap();
+        let vfs = FaultVfs::register_unique("plan").unwrap();
         let made =
             Connection::open_with_flags_and_vfs(dir.path().join("a.db"), OpenFlags::default(), vfs.name())
                 .and_then(|conn| conn.execute_batch("CREATE TABLE t (x)"));

@@ -34,6 +34,7 @@ pub(crate) fn work(root: &Path, aloud: bool) -> Result<(), String> {
 fn run(case: &str, root: &Path, dir: PathBuf) -> Result<Report, String> {
     let own = |error: std::io::Error| format!("the tier's own files: {error}");
     let case: Case = case.parse()?;
+    has_one_thread()?;
     let place = Place::make(dir, &template(root, case.scenario)).map_err(own)?;
     let mut report = Report::default();
     for kill in case.kills.iter().copied().map(Some).chain([None]) {
@@ -54,4 +55,15 @@ fn run(case: &str, root: &Path, dir: PathBuf) -> Result<Report, String> {
     report.notes = ledger.entries().iter().map(ToString::to_string).collect();
     place.remove().map_err(own)?;
     Ok(report)
+}
+
+/// A fork of a process with more threads would have locks that nobody lets go.
+fn has_one_thread() -> Result<(), String> {
+    match std::fs::read_dir("/proc/self/task").map(Iterator::count) {
+        Ok(1) => Ok(()),
+        Ok(threads) => Err(format!("the worker has {threads} threads, and forks")),
+        // Only Linux tells.
+        Err(_) if !cfg!(target_os = "linux") => Ok(()),
+        Err(error) => Err(format!("the worker's threads: {error}")),
+    }
 }
