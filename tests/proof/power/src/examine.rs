@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use mainspring::OpenOptions;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
@@ -43,11 +44,16 @@ impl Table {
         self.play_in(conn)
     }
 
-    /// The same of the moment after a commit, with what stands in it and all that is wrong with it.
+    /// The same of the moment after a commit, with what stands in it and all that is wrong with it. The library opens
+    /// it as well, and brings it up to date.
     pub(crate) fn examine_all(&self, image: &Image) -> Result<Examined, String> {
         let conn = self.open(image).map_err(|why| format!("it cannot be opened: {why}"))?;
         let (facts, findings) = look(&conn).map_err(|why| format!("it cannot be read: {why}"))?;
-        Ok(Examined { digest: self.play_in(conn)?, facts, findings })
+        let digest = self.play_in(conn)?;
+        image.write(&self.path()).map_err(|why| why.to_string())?;
+        let opened = OpenOptions::new(self.path()).migrate();
+        opened.map_err(|why| format!("the library cannot open it: {why}"))?;
+        Ok(Examined { digest, facts, findings })
     }
 
     fn play_in(&self, conn: Connection) -> Result<Digest, String> {

@@ -22,7 +22,7 @@ use crate::sweep::{Counts, Effort, Swept, Violation, sweep};
 /// A recording waits more than it computes: more of them at once than there are processors.
 const AT_ONCE: usize = 4;
 /// What the images of the first cut are worth, and those of a second one.
-const FIRST: Effort = Effort { images: 1_260, plays: 8 };
+const FIRST: Effort = Effort { images: 1_260, plays: 16 };
 const SECOND: Effort = Effort { images: 100, plays: 1 };
 /// So many of the recordings of what was played on are cut again.
 const CUT_AGAIN: usize = 2;
