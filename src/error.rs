@@ -413,7 +413,8 @@ fn malformed(error: rusqlite::Error) -> Error {
     let column = match &error {
         rusqlite::Error::FromSqlConversionFailure(column, ..)
         | rusqlite::Error::IntegralValueOutOfRange(column, _)
-        | rusqlite::Error::InvalidColumnType(column, ..) => format!("number {}", column.saturating_add(1)),
+        | rusqlite::Error::InvalidColumnType(column, ..)
+        | rusqlite::Error::Utf8Error(column, _) => format!("number {}", column.saturating_add(1)),
         _ => return Error::Sqlite(error),
     };
     Error::MalformedRow { table: "mainspring", id: 0, column, why: brief(error) }

@@ -173,7 +173,7 @@ mod tests {
         );
         assert_eq!(told(r#"{"port":77777}"#), "invalid value: integer …, expected u16 at line 1 column 13");
         assert_eq!(told("{}"), "missing field `port` at line 1 column 2");
-        assert_eq!(told(r#"{"port":1,"mode":"hunter2"}"#), "it was refused at line 1 column 26");
+        assert_eq!(told(r#"{"port":1,"mode":"hunter2"}"#), "it was refused at line 1 column 27");
         assert!(!told(r#"{"hunter2":1}"#).contains("hunter2"));
         assert!(told("hunter2").starts_with("expected value at line 1"));
     }

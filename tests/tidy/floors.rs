@@ -32,7 +32,6 @@ const EXEMPT: &[(&str, &str, &str)] = &[
     ("error.rs", "job", "an error names the job by its typed id"),
     ("error.rs", "run", "an error names the run by its typed id"),
     ("error.rs", "schedule", "the schedule has an error of its own, which this one carries"),
-    ("error.rs", "store", "the busy timeout stands in the message of the error that it leads to"),
 ];
 
 fn floor(module: &str) -> Option<u32> {
