@@ -9,7 +9,10 @@ impl World {
         let jobs = rows::jobs(&self.observer)?;
         self.audit_jobs(&jobs)?;
         self.accounts(&jobs)?;
-        self.audit_outcomes()?;
+        self.audit_outcomes()
+    }
+
+    pub(crate) fn ask_the_doctor(&mut self) -> Found<()> {
         let Some(slot) = self.awake().first().copied() else { return Ok(()) };
         let findings = self.life(slot)?.process.queue().blocking().doctor().map_err(|error| error.to_string())?;
         match findings.first() {
