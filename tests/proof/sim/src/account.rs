@@ -60,8 +60,9 @@ impl World {
         }
         let Some(slot) = self.awake().first().copied() else { return Ok(()) };
         let now = mainspring::Timestamp::from_millis(self.now());
-        for job in jobs.iter().filter(|job| job.name.is_some()) {
-            let from = mainspring::Timestamp::from_millis(self.accounted_from.max(self.now() - 6 * 3_600_000));
+        // When a schedule was ended by hand is nowhere on record if its job has been described anew since.
+        for job in jobs.iter().filter(|job| job.name.is_some() && job.ahead.is_some()) {
+            let from = mainspring::Timestamp::from_millis(self.whole_from.max(self.now() - 6 * 3_600_000));
             let missing = self
                 .life(slot)?
                 .process

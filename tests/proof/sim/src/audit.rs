@@ -9,10 +9,15 @@ impl World {
         let jobs = rows::jobs(&self.observer)?;
         self.audit_jobs(&jobs)?;
         self.accounts(&jobs)?;
-        self.audit_outcomes()?;
+        self.audit_outcomes()
+    }
+
+    pub(crate) fn ask_the_doctor(&mut self) -> Found<()> {
         let Some(slot) = self.awake().first().copied() else { return Ok(()) };
         let findings = self.life(slot)?.process.queue().blocking().doctor().map_err(|error| error.to_string())?;
-        match findings.first() {
+        // After the clock was set back the occurrence that comes next may have a run; the claim passes over it.
+        let comes_again = |what: &str| what == "the_next_attempt_is_a_new_one" && self.counts.of("jumps back") > 0;
+        match findings.iter().find(|finding| !comes_again(finding.invariant)) {
             Some(finding) => Err(format!("doctor: {finding}")),
             None => Ok(()),
         }

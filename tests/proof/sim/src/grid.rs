@@ -3,7 +3,7 @@
 /// A schedule whose occurrences come whether or not anything runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Grid {
-    /// So many milliseconds apart, from an anchor.
+    /// So many milliseconds apart, from an anchor on.
     Every { step: i64, anchor: i64 },
     /// At these seconds, minutes, hours and weekdays of UTC.
     Cron { finest: i64, seconds: Vec<bool>, minutes: Vec<bool>, hours: Vec<bool>, weekdays: Vec<bool> },
@@ -37,7 +37,11 @@ impl Grid {
             Self::Every { step, anchor } => (*step, *anchor),
             Self::Cron { finest, .. } => (*finest, 0),
         };
-        let mut at = anchor + ((after - anchor).div_euclid(step) + 1) * step;
+        let first = match self {
+            Self::Every { anchor, .. } => after.max(*anchor - 1),
+            Self::Cron { .. } => after,
+        };
+        let mut at = anchor + ((first - anchor).div_euclid(step) + 1) * step;
         let mut found = Vec::new();
         while at <= until {
             if self.names(at) {
@@ -51,7 +55,7 @@ impl Grid {
     /// Whether an instant is an occurrence.
     pub(crate) fn names(&self, at: i64) -> bool {
         match self {
-            Self::Every { step, anchor } => (at - anchor).rem_euclid(*step) == 0,
+            Self::Every { step, anchor } => at >= *anchor && (at - anchor).rem_euclid(*step) == 0,
             Self::Cron { finest, seconds, minutes, hours, weekdays } => {
                 let seconds_since = at.div_euclid(1_000);
                 let part = |unit: i64, of: i64| usize::try_from(seconds_since.div_euclid(unit).rem_euclid(of)).unwrap_or(0);
@@ -100,8 +104,9 @@ mod tests {
     }
 
     #[test]
-    fn a_grid_goes_through_its_anchor_both_ways() {
+    fn a_grid_begins_at_its_anchor() {
         let grid = Grid::Every { step: 7_000, anchor: 100 };
-        assert_eq!(grid.between(-14_000, 7_100), [-13_900, -6_900, 100, 7_100]);
+        assert_eq!(grid.between(-14_000, 7_100), [100, 7_100]);
+        assert_eq!(grid.between(100, 7_100), [7_100]);
     }
 }

@@ -182,10 +182,10 @@ impl World {
             return Err(format!("run {id} of job {} is early: its occurrence is {at}", job.id));
         }
         let grid = Grid::of(&job.schedule_kind, job.schedule_text.as_deref(), job.every, job.anchor);
-        if grid.is_some_and(|grid| !grid.names(at)) {
+        if grid.as_ref().is_some_and(|grid| !grid.names(at)) {
             return Err(format!("run {id}: the schedule of job {} does not name {at}", job.id));
         }
-        if job.schedule_kind != "at" && at <= job.activated {
+        if grid.is_some() && at <= job.activated {
             return Err(format!("run {id}: occurrence {at} was before job {} took effect", job.id));
         }
         if job.expires.is_some_and(|expires| expires <= self.now()) {

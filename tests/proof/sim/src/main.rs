@@ -17,6 +17,30 @@ use mainspring_proof_tally::Tier;
 const MINIMUM: u64 = 2_000_000;
 /// Of how many steps a simulation is made, its end not counted.
 const STEPS: u64 = 2_000;
+/// What must have happened how often in so many steps, or the simulation has become empty: about half of what does.
+const HAPPENED: &[(&str, u64)] = &[
+    ("acknowledged enqueues", 20_000),
+    ("calls", 60_000),
+    ("successes", 30_000),
+    ("failures", 5_000),
+    ("timeouts", 5_000),
+    ("releases", 2_000),
+    ("late results", 5_000),
+    ("kills", 3_000),
+    ("kills before an answer", 500),
+    ("recoveries", 5_000),
+    ("freezes", 2_000),
+    ("jumps back", 500),
+    ("jumps forward", 500),
+    ("caught-up runs", 5_000),
+    ("retries by hand", 500),
+    ("redeliveries", 100),
+    ("deliveries", 3_000),
+    ("unknown deliveries", 300),
+    ("changed schedules", 5_000),
+    ("cancels of runs", 500),
+    ("prunes", 300),
+];
 /// So many things that must not happen are enough.
 const ENOUGH: u64 = 4;
 
@@ -89,6 +113,13 @@ fn all(mut tier: Tier, template: &Template, apart: u64) -> ExitCode {
     println!("  {} seeds", seeds.load(Ordering::Relaxed));
     let line: Vec<String> = counts.iter().map(|(what, count)| format!("{what} {count}")).collect();
     line.chunks(8).for_each(|some| println!("  {}", some.join(", ")));
+    let tried = tier.tried();
+    for (what, least) in HAPPENED.iter().map(|(what, least)| (what, least * tried / MINIMUM)) {
+        if counts.of(what) < least {
+            let found = format!("{what} happened {} times in {tried} steps, not {least}", counts.of(what));
+            tier.violation(&found, "tests/proof/run quick sim");
+        }
+    }
     tier.finish()
 }
 

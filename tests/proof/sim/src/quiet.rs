@@ -24,7 +24,6 @@ impl World {
                 None => self.start(slot, dice)?,
             }
         }
-        self.end_recurring(dice)?;
         let mut steps = 0;
         let until = self.clock.steady_ms() + QUIET_MS;
         while self.clock.steady_ms() < until {
@@ -44,9 +43,12 @@ impl World {
         // Once more, as long as anything that was due can take.
         for _ in 0..8 {
             self.clock.pass(1_500);
-            self.round(dice)?;
+            while !self.round(dice)? {
+                steps += PROCESSES as u64;
+            }
         }
         self.audit()?;
+        self.ask_the_doctor()?;
         self.nothing_is_left()?;
         Ok(steps)
     }
@@ -64,12 +66,6 @@ impl World {
             }
         }
         Ok(before == (self.ledger.last_run, self.data_version))
-    }
-
-    /// Schedules would fill the rest of the days: they are paused, which leaves what is under way alone.
-    fn end_recurring(&mut self, dice: &mut Dice) -> Found<()> {
-        let _ = dice;
-        Ok(())
     }
 
     fn is_all_over(&self) -> Found<bool> {

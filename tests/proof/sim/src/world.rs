@@ -77,6 +77,11 @@ pub(crate) struct World {
     pub(crate) data_version: i64,
     /// Occurrences before this may have been pruned.
     pub(crate) accounted_from: i64,
+    /// Of occurrences before this the runs may have been pruned: a clock that was set back lets those end that are
+    /// far ahead of the time.
+    pub(crate) whole_from: i64,
+    /// The latest that the wall clock has ever shown.
+    pub(crate) latest: i64,
     /// No accidents any more.
     pub(crate) calm: bool,
     pub(crate) names: u64,
@@ -112,6 +117,8 @@ impl World {
             observer,
             data_version: -1,
             accounted_from: i64::MIN,
+            whole_from: i64::MIN,
+            latest: i64::MIN,
             calm: false,
             names: 0,
             new_to_claims: Vec::new(),
@@ -223,6 +230,7 @@ impl World {
 
     /// One step of a process's writer, and what came of it.
     pub(crate) fn step_of(&mut self, slot: usize) -> Found<()> {
+        self.latest = self.latest.max(self.now());
         let life = self.life(slot)?;
         life.process.step();
         if let Some(error) = life.process.last_error() {

@@ -73,8 +73,10 @@ impl World {
         let Some(before) = before else { return Ok(()) };
         let Some(after) = rows::job(&self.observer, id)? else { return Ok(()) };
         let of = |row: &JobRow| (row.schedule_kind.clone(), row.schedule_text.clone(), row.every, row.anchor);
-        if of(&before) != of(&after) && before.finished.is_none() {
-            self.account(&before, true)?;
+        if of(&before) != of(&after) {
+            if before.ahead.is_some() {
+                self.account(&before, true)?;
+            }
             self.ledger.job(id).accounted = i64::MIN;
         }
         Ok(())

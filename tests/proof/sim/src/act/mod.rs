@@ -43,8 +43,10 @@ const ACTS: &[(u32, Act)] = &[
     (6, Act::Shutdown),
 ];
 
-/// Everything is looked at each so many steps.
+/// All jobs and outcomes are looked at each so many steps …
 const AUDIT: u64 = 64;
+/// … and the whole file by the library's own list of what must hold.
+const DOCTOR: u64 = 512;
 
 impl World {
     /// Does what the step with this number does.
@@ -53,6 +55,9 @@ impl World {
         self.act(&mut dice)?;
         if number.is_multiple_of(AUDIT) {
             self.audit()?;
+        }
+        if number.is_multiple_of(DOCTOR) {
+            self.ask_the_doctor()?;
         }
         Ok(())
     }

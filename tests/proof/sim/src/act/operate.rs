@@ -200,6 +200,7 @@ impl World {
         self.tell(|_| format!("process {slot} is asked to prune before {}, but the newest {newest:?}", Timestamp::from_millis(since)));
         self.ledger.errands.values_mut().for_each(|progress| progress.forgotten = true);
         self.accounted_from = self.accounted_from.max(since);
+        self.whole_from = if self.counts.of("jumps back") > 0 { self.latest } else { self.accounted_from };
         let prune = self.life(slot)?.process.prune(Timestamp::from_millis(since), newest);
         if let Asked::Answered(Ok(_)) = self.ask(slot, dice, prune)? {
             self.counts.add("prunes");
