@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use mainspring::{Durability, OpenOptions};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior, named_params};
 
 const INSERT: &str = "
@@ -100,6 +101,8 @@ impl Floor {
         let synchronous = if durability == Durability::Relaxed { "NORMAL" } else { "FULL" };
         conn.pragma_update(None, "synchronous", synchronous).unwrap();
         conn.pragma_update(None, "journal_size_limit", 64 << 20).unwrap();
+        // As the library has it: otherwise SQLite plans a statement anew for each value of its LIMIT.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).unwrap();
         conn.set_prepared_statement_cache_capacity(32);
         Self { conn, running: Vec::new(), pending: Vec::new(), started: Vec::new() }
     }

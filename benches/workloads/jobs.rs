@@ -9,6 +9,7 @@ use mainspring::{
     DeliveryContext, DeliveryError, Durability, Engine, EngineBuilder, Failure, Handler, Queue, Receipt,
     RunContext,
 };
+use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use crate::enqueue::{Nothing, options, runtime};
@@ -141,10 +142,17 @@ fn run(
         counter.all.notified().await;
         let took = begin.elapsed();
         engine.shutdown(Duration::from_secs(10)).await.unwrap();
+        eprintln!("# {} jobs in {} transactions", counter.wanted, transactions(&folder.join("queue.db")));
         queue.close().await.unwrap();
         assert_eq!(counter.done.load(Ordering::Relaxed), counter.wanted);
         per_second(counter.wanted, took)
     })
+}
+
+/// How many the library's writers have made.
+fn transactions(path: &Path) -> i64 {
+    let sql = "SELECT coalesce(sum(transaction_no), 0) FROM mainspring_writers WHERE id <> 1";
+    Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
 struct Delivering(Arc<Counter>);

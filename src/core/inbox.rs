@@ -10,16 +10,24 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
-use super::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, PoisonError};
+use super::sync::{
+    Arc, AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, PoisonError, watch,
+};
 use crate::sabotage::{Bug, on};
 
 /// One transaction takes at most so many commands, so that claims come in between.
 const BATCH: usize = 512;
+/// Waking a thread takes about half of this. If the last command came so soon after the thread had begun to wait, it
+/// watches for the next one for as long before it falls asleep: with short jobs, each transaction waits for the ends of
+/// the runs that the last one began. If none comes, the next wait is slept through.
+const WATCH: Duration = Duration::from_micros(100);
 
 /// What waits for the writers of one queue.
 pub(super) struct Inbox<W> {
     state: Mutex<State<W>>,
     changed: Condvar,
+    /// Whether a command was brought that no step knows of, for a thread that watches; changed under the lock.
+    seen: AtomicBool,
 }
 
 struct State<W> {
@@ -35,8 +43,10 @@ struct State<W> {
     generation: u32,
     /// Until when there is nothing to do, as the last step found.
     rests_until: Option<Instant>,
-    /// Somebody may be asleep who was not woken since.
-    asleep: bool,
+    /// Since when somebody may be asleep who was not woken by a command.
+    asleep: Option<Instant>,
+    /// The last command came soon after the thread had begun to wait.
+    comes_soon: bool,
 }
 
 /// Why a command is not taken.
@@ -58,9 +68,10 @@ impl<W> Default for Inbox<W> {
             closed: false,
             generation: 0,
             rests_until: None,
-            asleep: false,
+            asleep: None,
+            comes_soon: false,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        Self { state: Mutex::new(state), changed: Condvar::new(), seen: AtomicBool::new(false) }
     }
 }
 
@@ -102,10 +113,14 @@ impl<W> Inbox<W> {
     pub(super) fn push(&self, command: W, most: usize) -> Result<(), Refused> {
         let mut state = self.lock();
         state.add(command, most)?;
+        self.seen.store(true, Ordering::SeqCst);
         // A call of the system each time, so not for a thread that is awake, or was woken by somebody else just now.
-        let wake = mem::take(&mut state.asleep);
+        let asleep = state.asleep.take();
+        if let Some(since) = asleep {
+            state.comes_soon = Instant::now().saturating_duration_since(since) < WATCH;
+        }
         drop(state);
-        if wake {
+        if asleep.is_some() {
             self.changed.notify_all();
         }
         Ok(())
@@ -134,6 +149,7 @@ impl<W> Inbox<W> {
             state.hand_out(&mut commands, BATCH);
             // Of those that are left the step knows as well.
             (state.news, state.brought) = (false, 0);
+            self.seen.store(false, Ordering::SeqCst);
         }
         drop(state);
         self.hand(generation, commands)
@@ -146,6 +162,7 @@ impl<W> Inbox<W> {
             mem::take(&mut state.waiting).into_iter().partition(picks);
         state.waiting = left;
         state.brought = state.brought.min(state.waiting.len());
+        self.seen.store(state.brought > 0, Ordering::SeqCst);
         state.in_hand += commands.len();
         drop(state);
         self.hand(generation, commands.into())
@@ -176,7 +193,7 @@ impl<W> Inbox<W> {
         }
         let earlier = state.rests_until.is_none_or(|before| until < before);
         state.rests_until = Some(until);
-        let wake = earlier && mem::take(&mut state.asleep);
+        let wake = earlier && state.asleep.is_some();
         drop(state);
         if wake {
             self.changed.notify_all();
@@ -186,6 +203,7 @@ impl<W> Inbox<W> {
     /// Sleeps until there is news, or the time has come that the last step said.
     pub(super) fn sleep(&self, generation: u32) {
         let mut state = self.lock();
+        let since = Instant::now();
         while state.generation == generation && !state.has_news() && !state.is_done() {
             let left = state.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
             let Some(left) = left.filter(|left| !left.is_zero()) else { return };
@@ -194,7 +212,14 @@ impl<W> Inbox<W> {
                 drop(state);
                 state = self.lock();
             }
-            state.asleep = true;
+            if mem::take(&mut state.comes_soon) && left > WATCH {
+                drop(state);
+                let soon = watch(WATCH, || self.seen.load(Ordering::SeqCst));
+                state = self.lock();
+                state.comes_soon = soon && state.has_news();
+                continue;
+            }
+            state.asleep = Some(since);
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -282,6 +307,7 @@ impl<W> Hand<W> {
             return 0;
         }
         let count = state.hand_out(&mut self.commands, BATCH);
+        self.inbox.seen.store(state.brought > 0, Ordering::SeqCst);
         self.held += count;
         count
     }

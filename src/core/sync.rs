@@ -5,3 +5,16 @@ pub(super) use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 pub(super) use std::thread;
 pub(super) use std::time::Instant;
+
+/// Looks again and again, for so long, whether something is so; whether it is.
+pub(super) fn watch(longest: std::time::Duration, is_so: impl Fn() -> bool) -> bool {
+    let begun = Instant::now();
+    while !is_so() {
+        if begun.elapsed() >= longest {
+            return false;
+        }
+        // Whoever it is waited for may need this processor.
+        thread::yield_now();
+    }
+    true
+}
