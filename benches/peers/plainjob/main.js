@@ -168,6 +168,11 @@ function figures(peer, workload, workers, operations) {
   }
 }
 
+const patience = setTimeout(() => {
+  console.error("plainjob: there is no answer after 300 s");
+  process.exit(1);
+}, 300_000);
+patience.unref();
 const [workload, setting, workers, operations, folder] = process.argv.slice(2);
 try {
   const peer = open(join(folder, "queue.db"), setting);

@@ -14,6 +14,7 @@ use std::future::Future;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use asked::{Asked, Setting, Workload};
 pub use settings::Settings;
@@ -111,8 +112,16 @@ pub fn skipped(reason: &'static str) -> Failure {
     Box::new(Skipped(reason))
 }
 
+/// No workload takes as long; whoever waits for the answer is not to wait for ever.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// The `main` of a queue's program.
 pub fn play<P: Peer>() -> ExitCode {
+    std::thread::spawn(|| {
+        std::thread::sleep(PATIENCE);
+        eprintln!("{}: there is no answer after {PATIENCE:?}", P::PACKAGE);
+        std::process::exit(1);
+    });
     match answer::<P>() {
         Ok(line) => println!("{line}"),
         Err(failure) if failure.is::<Skipped>() => println!("{failure}"),
