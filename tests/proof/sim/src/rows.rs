@@ -47,7 +47,9 @@ pub(crate) fn claims_after(conn: &Connection, last: i64) -> Rows<Vec<ClaimRow>> 
 /// The runs that are open.
 pub(crate) fn open_runs(conn: &Connection) -> Rows<Vec<i64>> {
     let mut statement = conn
-        .prepare_cached("SELECT id FROM mainspring_runs INDEXED BY mainspring_runs_open WHERE ended_at_ms IS NULL")
+        .prepare_cached(
+            "SELECT id FROM mainspring_runs INDEXED BY mainspring_runs_open WHERE ended_at_ms IS NULL",
+        )
         .map_err(text)?;
     statement.query_map([], |row| row.get(0)).map_err(text)?.collect::<Result<_, _>>().map_err(text)
 }
@@ -163,6 +165,7 @@ pub(crate) fn jobs(conn: &Connection) -> Rows<Vec<JobRow>> {
 /// A range of occurrences that were missed.
 #[derive(Debug)]
 pub(crate) struct MissRow {
+    pub(crate) id: i64,
     pub(crate) from: i64,
     pub(crate) to: i64,
     pub(crate) reason: String,
@@ -171,12 +174,12 @@ pub(crate) struct MissRow {
 pub(crate) fn misses(conn: &Connection, job: i64, after: i64) -> Rows<Vec<MissRow>> {
     let mut statement = conn
         .prepare_cached(
-            "SELECT from_ms, to_ms, reason FROM mainspring_misses
+            "SELECT id, from_ms, to_ms, reason FROM mainspring_misses
              WHERE job_id = ?1 AND to_ms > ?2 ORDER BY from_ms, to_ms",
         )
         .map_err(text)?;
     let rows = statement.query_map(params![job, after], |row| {
-        Ok(MissRow { from: row.get(0)?, to: row.get(1)?, reason: row.get(2)? })
+        Ok(MissRow { id: row.get(0)?, from: row.get(1)?, to: row.get(2)?, reason: row.get(3)? })
     });
     rows.map_err(text)?.collect::<Result<_, _>>().map_err(text)
 }
