@@ -105,7 +105,6 @@ pub(crate) struct JobRow {
     pub(crate) parked: Option<i64>,
     pub(crate) activated: i64,
     pub(crate) next_run: Option<i64>,
-    pub(crate) attempt: u32,
     /// The schedule's own next occurrence.
     pub(crate) ahead: Option<i64>,
     pub(crate) requests: i64,
@@ -117,7 +116,7 @@ pub(crate) struct JobRow {
 macro_rules! job_columns {
     () => {
         "id, name, queue, on_interrupt, max_open_runs, policies, schedule_kind, schedule_text, every_ms, anchor_ms,
-         enabled, paused_at_ms, parked_at_ms, schedule_activated_at_ms, next_run_at_ms, attempt, requests, open_runs,
+         enabled, paused_at_ms, parked_at_ms, schedule_activated_at_ms, next_run_at_ms, requests, open_runs,
          finished_at_ms, expires_at_ms, iif(attempt > 1, then_scheduled_for_ms, scheduled_for_ms)"
     };
 }
@@ -139,12 +138,11 @@ fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         parked: row.get(12)?,
         activated: row.get(13)?,
         next_run: row.get(14)?,
-        attempt: row.get(15)?,
-        requests: row.get(16)?,
-        open_runs: row.get(17)?,
-        finished: row.get(18)?,
-        expires: row.get(19)?,
-        ahead: row.get(20)?,
+        requests: row.get(15)?,
+        open_runs: row.get(16)?,
+        finished: row.get(17)?,
+        expires: row.get(18)?,
+        ahead: row.get(19)?,
     })
 }
 
