@@ -11,10 +11,11 @@ const MOST: i64 = 50_000;
 impl World {
     /// The account of one job. `closed`: its schedule was to end by now, so that nothing is ahead.
     pub(crate) fn account(&mut self, job: &JobRow, closed: bool) -> Found<()> {
-        let Some(grid) = Grid::of(&job.schedule_kind, job.schedule_text.as_deref(), job.every, job.anchor) else {
+        let Some(grid) = Grid::of(&job.schedule_kind, job.schedule_text.as_deref(), job.every, job.anchor)
+        else {
             return Ok(());
         };
-        let known = self.ledger.job(job.id).accounted;
+        let (known, earlier) = (self.ledger.job(job.id).accounted, self.ledger.job(job.id).earlier_misses);
         let from = job.activated.max(known).max(self.accounted_from);
         let misses = rows::misses(&self.observer, job.id, from)?;
         let none = Default::default();
@@ -36,14 +37,21 @@ impl World {
             while misses.get(last).is_some_and(|miss| miss.to < at) {
                 last += 1;
             }
-            let on_record = misses[last..].iter().take_while(|miss| miss.from <= at).filter(|miss| miss.to >= at);
-            let reasons: Vec<&str> = on_record.map(|miss| miss.reason.as_str()).collect();
-            let run = seen.run.contains(&at) && !seen.backfilled.contains(&at);
+            let on_record =
+                misses[last..].iter().take_while(|miss| miss.from <= at).filter(|miss| miss.to >= at);
+            let on_record: Vec<_> = on_record.collect();
+            let reasons: Vec<&str> =
+                on_record.iter().filter(|miss| miss.id > earlier).map(|miss| miss.reason.as_str()).collect();
+            let (run, asked_for) = (seen.run.contains(&at), seen.backfilled.contains(&at));
             let what = || format!("occurrence {} of job {}", mainspring::Timestamp::from_millis(at), job.id);
-            match (reasons.len(), run, seen.backfilled.contains(&at)) {
-                (0, false, false) => return Err(format!("{} is neither run, nor missed, nor ahead", what())),
-                (0, true, _) | (0 | 1, _, true) | (1, false, false) => {}
-                (1, true, false) => return Err(format!("{} was run and is on record as missed: {reasons:?}", what())),
+            match reasons.as_slice() {
+                [] if !run && on_record.is_empty() => {
+                    return Err(format!("{} is neither run, nor missed, nor ahead", what()));
+                }
+                [_] if run && !asked_for => {
+                    return Err(format!("{} was run and is on record as missed: {reasons:?}", what()));
+                }
+                [] | [_] => {}
                 _ => return Err(format!("{} is on record as missed {reasons:?}", what())),
             }
         }
@@ -63,11 +71,10 @@ impl World {
         // When a schedule was ended by hand is nowhere on record if its job has been described anew since.
         for job in jobs.iter().filter(|job| job.name.is_some() && job.ahead.is_some()) {
             let from = mainspring::Timestamp::from_millis(self.whole_from.max(self.now() - 6 * 3_600_000));
-            let missing = self
-                .life(slot)?
-                .process
-                .unaccounted(mainspring::JobId(job.id), from, now)
-                .map_err(|error| format!("the occurrences of job {} cannot be accounted for: {error}", job.id))?;
+            let missing =
+                self.life(slot)?.process.unaccounted(mainspring::JobId(job.id), from, now).map_err(
+                    |error| format!("the occurrences of job {} cannot be accounted for: {error}", job.id),
+                )?;
             if let Some(at) = missing.first() {
                 return Err(format!("occurrence {at} of job {} is not accounted for", job.id));
             }

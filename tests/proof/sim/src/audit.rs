@@ -14,9 +14,11 @@ impl World {
 
     pub(crate) fn ask_the_doctor(&mut self) -> Found<()> {
         let Some(slot) = self.awake().first().copied() else { return Ok(()) };
-        let findings = self.life(slot)?.process.queue().blocking().doctor().map_err(|error| error.to_string())?;
+        let findings =
+            self.life(slot)?.process.queue().blocking().doctor().map_err(|error| error.to_string())?;
         // After the clock was set back the occurrence that comes next may have a run; the claim passes over it.
-        let comes_again = |what: &str| what == "the_next_attempt_is_a_new_one" && self.counts.of("jumps back") > 0;
+        let comes_again =
+            |what: &str| what == "the_next_attempt_is_a_new_one" && self.counts.of("jumps back") > 0;
         match findings.iter().find(|finding| !comes_again(finding.invariant)) {
             Some(finding) => Err(format!("doctor: {finding}")),
             None => Ok(()),

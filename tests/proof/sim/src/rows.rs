@@ -47,7 +47,9 @@ pub(crate) fn claims_after(conn: &Connection, last: i64) -> Rows<Vec<ClaimRow>> 
 /// The runs that are open.
 pub(crate) fn open_runs(conn: &Connection) -> Rows<Vec<i64>> {
     let mut statement = conn
-        .prepare_cached("SELECT id FROM mainspring_runs INDEXED BY mainspring_runs_open WHERE ended_at_ms IS NULL")
+        .prepare_cached(
+            "SELECT id FROM mainspring_runs INDEXED BY mainspring_runs_open WHERE ended_at_ms IS NULL",
+        )
         .map_err(text)?;
     statement.query_map([], |row| row.get(0)).map_err(text)?.collect::<Result<_, _>>().map_err(text)
 }
@@ -103,7 +105,6 @@ pub(crate) struct JobRow {
     pub(crate) parked: Option<i64>,
     pub(crate) activated: i64,
     pub(crate) next_run: Option<i64>,
-    pub(crate) attempt: u32,
     /// The schedule's own next occurrence.
     pub(crate) ahead: Option<i64>,
     pub(crate) requests: i64,
@@ -115,7 +116,7 @@ pub(crate) struct JobRow {
 macro_rules! job_columns {
     () => {
         "id, name, queue, on_interrupt, max_open_runs, policies, schedule_kind, schedule_text, every_ms, anchor_ms,
-         enabled, paused_at_ms, parked_at_ms, schedule_activated_at_ms, next_run_at_ms, attempt, requests, open_runs,
+         enabled, paused_at_ms, parked_at_ms, schedule_activated_at_ms, next_run_at_ms, requests, open_runs,
          finished_at_ms, expires_at_ms, iif(attempt > 1, then_scheduled_for_ms, scheduled_for_ms)"
     };
 }
@@ -137,12 +138,11 @@ fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         parked: row.get(12)?,
         activated: row.get(13)?,
         next_run: row.get(14)?,
-        attempt: row.get(15)?,
-        requests: row.get(16)?,
-        open_runs: row.get(17)?,
-        finished: row.get(18)?,
-        expires: row.get(19)?,
-        ahead: row.get(20)?,
+        requests: row.get(15)?,
+        open_runs: row.get(16)?,
+        finished: row.get(17)?,
+        expires: row.get(18)?,
+        ahead: row.get(19)?,
     })
 }
 
@@ -163,6 +163,7 @@ pub(crate) fn jobs(conn: &Connection) -> Rows<Vec<JobRow>> {
 /// A range of occurrences that were missed.
 #[derive(Debug)]
 pub(crate) struct MissRow {
+    pub(crate) id: i64,
     pub(crate) from: i64,
     pub(crate) to: i64,
     pub(crate) reason: String,
@@ -171,12 +172,12 @@ pub(crate) struct MissRow {
 pub(crate) fn misses(conn: &Connection, job: i64, after: i64) -> Rows<Vec<MissRow>> {
     let mut statement = conn
         .prepare_cached(
-            "SELECT from_ms, to_ms, reason FROM mainspring_misses
+            "SELECT id, from_ms, to_ms, reason FROM mainspring_misses
              WHERE job_id = ?1 AND to_ms > ?2 ORDER BY from_ms, to_ms",
         )
         .map_err(text)?;
     let rows = statement.query_map(params![job, after], |row| {
-        Ok(MissRow { from: row.get(0)?, to: row.get(1)?, reason: row.get(2)? })
+        Ok(MissRow { id: row.get(0)?, from: row.get(1)?, to: row.get(2)?, reason: row.get(3)? })
     });
     rows.map_err(text)?.collect::<Result<_, _>>().map_err(text)
 }

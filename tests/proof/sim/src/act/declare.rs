@@ -13,15 +13,8 @@ use crate::rows::{self, JobRow};
 use crate::world::{Asked, World};
 
 /// Lines that `grid.rs` reads as well.
-const LINES: [&str; 7] = [
-    "* * * * *",
-    "*/7 * * * *",
-    "*/20 * * * * *",
-    "0 * * * *",
-    "30 8 * * *",
-    "15 */6 * * *",
-    "0 9 * * 1",
-];
+const LINES: [&str; 7] =
+    ["* * * * *", "*/7 * * * *", "*/20 * * * * *", "0 * * * *", "30 8 * * *", "15 */6 * * *", "0 9 * * 1"];
 const NAMES: u64 = 6;
 const LABEL: &str = "set";
 
@@ -40,8 +33,7 @@ impl World {
             None => any_schedule(self.now(), dice),
         };
         if let Some(before) = &before {
-            self.account(before, false)?;
-            self.ledger.job(before.id).cancelled = false;
+            self.before_declaring(before)?;
         }
         self.tell(|_| format!("process {slot} is asked to declare {named:?}: {schedule}"));
         let queue = self.life(slot)?.process.queue().clone();
@@ -60,6 +52,15 @@ impl World {
             }
             Asked::Died => Ok(()),
         }
+    }
+
+    fn before_declaring(&mut self, job: &JobRow) -> Found<()> {
+        self.account(job, false)?;
+        let newest = "SELECT max(id) FROM mainspring_misses WHERE job_id = ?1";
+        let newest = rows::number(&self.observer, newest, [job.id])?.unwrap_or_default();
+        let fact = self.ledger.job(job.id);
+        (fact.cancelled, fact.earlier_misses) = (false, newest);
+        Ok(())
     }
 
     fn declared(&mut self, before: Option<JobRow>, scheduled: Scheduled) -> Found<()> {
@@ -90,8 +91,7 @@ impl World {
             let before = self.by_name(&name)?;
             let keep = dice.chance(600);
             if let Some(before) = &before {
-                self.account(before, false)?;
-                self.ledger.job(before.id).cancelled = false;
+                self.before_declaring(before)?;
                 self.ledger.job(before.id).may_be_gone |= !keep;
             }
             if keep {
@@ -131,7 +131,6 @@ impl World {
     }
 }
 
-
 /// Any schedule.
 fn any_schedule(now: i64, dice: &mut Dice) -> Schedule {
     let chosen = match dice.weighted(&[(45, 0), (35, 1), (12, 2), (8, 3)]) {
@@ -141,7 +140,11 @@ fn any_schedule(now: i64, dice: &mut Dice) -> Schedule {
         _ => Ok(Schedule::at(Timestamp::from_millis(now).plus(Duration::from_secs(dice.ms(0, 3_600))))),
     };
     let schedule = chosen.unwrap_or_else(|_| Schedule::after(Duration::from_secs(1)));
-    if schedule.is_recurring() && dice.chance(60) { schedule.max_runs(dice.pick(&[1, 3, 10])) } else { schedule }
+    if schedule.is_recurring() && dice.chance(60) {
+        schedule.max_runs(dice.pick(&[1, 3, 10]))
+    } else {
+        schedule
+    }
 }
 
 /// The schedule that is stored already, as an application that did not change would declare it.
