@@ -112,13 +112,13 @@ pub mod testing;
 mod time;
 mod words;
 
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub use engine::played as simulation;
 pub use engine::{
     BoxError, DeliveryContext, DeliveryError, Engine, EngineBuilder, EngineHandle, EngineHealth, EngineState,
     Failure, Handler, Receipt, RunContext, ShutdownReport, Stalled, Verified,
 };
-#[cfg(feature = "simulation")]
-#[doc(hidden)]
-pub use engine::played as simulation;
 pub use error::{Error, Result};
 pub use job::{Enqueued, Job, JobArgs, JobId, JobState, Limits, NewJob, OnDuplicate, Scheduled};
 pub use policy::{Backoff, Durability, OnInterrupt, OnUnknownDelivery, Policies};

@@ -45,7 +45,10 @@ impl<C: Steps> Drive<C> {
 
     /// A writer without a thread: whoever holds the drive takes its steps, or none are taken.
     #[cfg(feature = "simulation")]
-    pub(super) fn without_thread(inbox: &Arc<Inbox<C::Command>>, core: impl FnOnce(Arc<Generation>) -> C) -> Self {
+    pub(super) fn without_thread(
+        inbox: &Arc<Inbox<C::Command>>,
+        core: impl FnOnce(Arc<Generation>) -> C,
+    ) -> Self {
         Self { inbox: Arc::clone(inbox), current: Mutex::new(Writer::new(inbox, 1, core)) }
     }
 

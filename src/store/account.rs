@@ -50,7 +50,9 @@ pub(crate) fn unaccounted(
         // Its runs are used up: it has no occurrence after the last of them.
         None if is_used_up(&job) => to.min(job.last_scheduled_for.unwrap_or(to)),
         // It was cancelled or has expired, maybe while a run went on.
-        None if job.schedule.end().is_none() => to.min(job.updated_at.max(job.last_scheduled_for.unwrap_or(from))),
+        None if job.schedule.end().is_none() => {
+            to.min(job.updated_at.max(job.last_scheduled_for.unwrap_or(from)))
+        }
         // Nothing is left to come: its schedule has ended.
         None => to.min(job.finished_at.or(job.last_scheduled_for).unwrap_or(to)),
     };

@@ -11,7 +11,8 @@ const MOST: i64 = 50_000;
 impl World {
     /// The account of one job. `closed`: its schedule was to end by now, so that nothing is ahead.
     pub(crate) fn account(&mut self, job: &JobRow, closed: bool) -> Found<()> {
-        let Some(grid) = Grid::of(&job.schedule_kind, job.schedule_text.as_deref(), job.every, job.anchor) else {
+        let Some(grid) = Grid::of(&job.schedule_kind, job.schedule_text.as_deref(), job.every, job.anchor)
+        else {
             return Ok(());
         };
         let known = self.ledger.job(job.id).accounted;
@@ -36,14 +37,17 @@ impl World {
             while misses.get(last).is_some_and(|miss| miss.to < at) {
                 last += 1;
             }
-            let on_record = misses[last..].iter().take_while(|miss| miss.from <= at).filter(|miss| miss.to >= at);
+            let on_record =
+                misses[last..].iter().take_while(|miss| miss.from <= at).filter(|miss| miss.to >= at);
             let reasons: Vec<&str> = on_record.map(|miss| miss.reason.as_str()).collect();
             let run = seen.run.contains(&at) && !seen.backfilled.contains(&at);
             let what = || format!("occurrence {} of job {}", mainspring::Timestamp::from_millis(at), job.id);
             match (reasons.len(), run, seen.backfilled.contains(&at)) {
                 (0, false, false) => return Err(format!("{} is neither run, nor missed, nor ahead", what())),
                 (0, true, _) | (0 | 1, _, true) | (1, false, false) => {}
-                (1, true, false) => return Err(format!("{} was run and is on record as missed: {reasons:?}", what())),
+                (1, true, false) => {
+                    return Err(format!("{} was run and is on record as missed: {reasons:?}", what()));
+                }
                 _ => return Err(format!("{} is on record as missed {reasons:?}", what())),
             }
         }
@@ -61,12 +65,12 @@ impl World {
         let Some(slot) = self.awake().first().copied() else { return Ok(()) };
         let now = mainspring::Timestamp::from_millis(self.now());
         for job in jobs.iter().filter(|job| job.name.is_some()) {
-            let from = mainspring::Timestamp::from_millis(self.accounted_from.max(self.now() - 6 * 3_600_000));
-            let missing = self
-                .life(slot)?
-                .process
-                .unaccounted(mainspring::JobId(job.id), from, now)
-                .map_err(|error| format!("the occurrences of job {} cannot be accounted for: {error}", job.id))?;
+            let from =
+                mainspring::Timestamp::from_millis(self.accounted_from.max(self.now() - 6 * 3_600_000));
+            let missing =
+                self.life(slot)?.process.unaccounted(mainspring::JobId(job.id), from, now).map_err(
+                    |error| format!("the occurrences of job {} cannot be accounted for: {error}", job.id),
+                )?;
             if let Some(at) = missing.first() {
                 return Err(format!("occurrence {at} of job {} is not accounted for", job.id));
             }

@@ -11,7 +11,8 @@ impl World {
         self.accounts(&jobs)?;
         self.audit_outcomes()?;
         let Some(slot) = self.awake().first().copied() else { return Ok(()) };
-        let findings = self.life(slot)?.process.queue().blocking().doctor().map_err(|error| error.to_string())?;
+        let findings =
+            self.life(slot)?.process.queue().blocking().doctor().map_err(|error| error.to_string())?;
         match findings.first() {
             Some(finding) => Err(format!("doctor: {finding}")),
             None => Ok(()),

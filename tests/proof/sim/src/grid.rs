@@ -11,7 +11,12 @@ pub(crate) enum Grid {
 
 impl Grid {
     /// From the columns of a job; `None` for a schedule that is on no grid.
-    pub(crate) fn of(kind: &str, text: Option<&str>, every: Option<i64>, anchor: Option<i64>) -> Option<Self> {
+    pub(crate) fn of(
+        kind: &str,
+        text: Option<&str>,
+        every: Option<i64>,
+        anchor: Option<i64>,
+    ) -> Option<Self> {
         match kind {
             "every" => Some(Self::Every { step: every?, anchor: anchor? }),
             "cron" => Self::cron(text?),
@@ -54,7 +59,9 @@ impl Grid {
             Self::Every { step, anchor } => (at - anchor).rem_euclid(*step) == 0,
             Self::Cron { finest, seconds, minutes, hours, weekdays } => {
                 let seconds_since = at.div_euclid(1_000);
-                let part = |unit: i64, of: i64| usize::try_from(seconds_since.div_euclid(unit).rem_euclid(of)).unwrap_or(0);
+                let part = |unit: i64, of: i64| {
+                    usize::try_from(seconds_since.div_euclid(unit).rem_euclid(of)).unwrap_or(0)
+                };
                 // The first day of 1970 was a Thursday.
                 let weekday = (part(86_400, 7) + 4) % 7;
                 at.rem_euclid(*finest) == 0

@@ -210,7 +210,9 @@ impl Ledger {
         let handler_said = run.reported.contains(&end.outcome.as_str());
         match end.outcome.as_str() {
             "succeeded" if !handler_said => return Err(format!("run {id} succeeded, and nobody said so")),
-            "succeeded" if progress.succeeded => return Err(format!("run {id}: {:?} succeeded twice", run.errand)),
+            "succeeded" if progress.succeeded => {
+                return Err(format!("run {id}: {:?} succeeded twice", run.errand));
+            }
             "succeeded" => progress.succeeded = true,
             "failed" | "timed_out" if !handler_said => {
                 return Err(format!("run {id} {}, and nobody said so", end.outcome));
@@ -219,7 +221,9 @@ impl Ledger {
                 progress.failed += 1;
                 progress.no_more = match class {
                     "permanent" => Some("failed for good"),
-                    _ if progress.failed >= run.max_attempts && !progress.forgotten => Some("was its last one"),
+                    _ if progress.failed >= run.max_attempts && !progress.forgotten => {
+                        Some("was its last one")
+                    }
                     _ => None,
                 };
             }
@@ -228,7 +232,9 @@ impl Ledger {
                     return Err(format!("run {id} was taken from owner {}, who lives", run.owner));
                 }
                 progress.no_more = match class {
-                    "owner_died" | "shutdown" if assumes => Some("was interrupted, and is assumed to have run"),
+                    "owner_died" | "shutdown" if assumes => {
+                        Some("was interrupted, and is assumed to have run")
+                    }
                     "unverified" => Some("waits for a person"),
                     _ => None,
                 };
@@ -255,7 +261,11 @@ impl Ledger {
         if post.in_doubt && holds {
             return Err(format!("the output of run {id} may have arrived before, and is held"));
         }
-        if run.end.as_ref().is_none_or(|end| end.outcome != "succeeded" || end.output.as_deref() != Some(text)) {
+        if run
+            .end
+            .as_ref()
+            .is_none_or(|end| end.outcome != "succeeded" || end.output.as_deref() != Some(text))
+        {
             return Err(format!("what is delivered of run {id} is not its output on record: {text}"));
         }
         post.sent += 1;

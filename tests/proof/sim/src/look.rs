@@ -91,7 +91,9 @@ impl World {
             let post = &mut self.ledger.runs.get_mut(&run).ok_or("no such run")?.post;
             if row.delivery == "delivered" {
                 if !post.taken {
-                    return Err(format!("the output of run {run} is on record as delivered, and nobody has it"));
+                    return Err(format!(
+                        "the output of run {run} is on record as delivered, and nobody has it"
+                    ));
                 }
                 post.settled = true;
             }
@@ -208,7 +210,14 @@ impl World {
                    AND NOT EXISTS (SELECT 1 FROM mainspring_runs WHERE id > ?5 AND job_id = other.id)
                    AND id NOT IN (SELECT value FROM json_each(?6))
                  LIMIT 1",
-                rusqlite::params![claim.queue, self.now(), claim.job, foreign, claims[0].id - 1, format!("{:?}", self.new_to_claims)],
+                rusqlite::params![
+                    claim.queue,
+                    self.now(),
+                    claim.job,
+                    foreign,
+                    claims[0].id - 1,
+                    format!("{:?}", self.new_to_claims)
+                ],
             )?;
             if let Some(other) = passed_over {
                 return Err(format!("run {} of job {} was claimed before job {other}", claim.id, claim.job));

@@ -113,7 +113,10 @@ impl World {
                 None => job.finished.is_none(),
             };
             if stuck || job.open_runs > 0 {
-                return Err(format!("at the end, {}", self.what_is_left(&format!("job {} is stuck: {job:?}", job.id))?));
+                return Err(format!(
+                    "at the end, {}",
+                    self.what_is_left(&format!("job {} is stuck: {job:?}", job.id))?
+                ));
             }
         }
         Ok(())
@@ -122,6 +125,9 @@ impl World {
     fn what_is_left(&self, why: &str) -> Found<String> {
         let jobs = rows::jobs(&self.observer)?;
         let due: Vec<_> = jobs.iter().filter(|job| job.next_run.is_some_and(|at| at <= self.now())).collect();
-        Ok(format!("{why}; due: {due:?}; open: {:?}; unsettled: {:?}", self.ledger.open, self.ledger.unsettled))
+        Ok(format!(
+            "{why}; due: {due:?}; open: {:?}; unsettled: {:?}",
+            self.ledger.open, self.ledger.unsettled
+        ))
     }
 }

@@ -47,7 +47,9 @@ pub(crate) fn claims_after(conn: &Connection, last: i64) -> Rows<Vec<ClaimRow>> 
 /// The runs that are open.
 pub(crate) fn open_runs(conn: &Connection) -> Rows<Vec<i64>> {
     let mut statement = conn
-        .prepare_cached("SELECT id FROM mainspring_runs INDEXED BY mainspring_runs_open WHERE ended_at_ms IS NULL")
+        .prepare_cached(
+            "SELECT id FROM mainspring_runs INDEXED BY mainspring_runs_open WHERE ended_at_ms IS NULL",
+        )
         .map_err(text)?;
     statement.query_map([], |row| row.get(0)).map_err(text)?.collect::<Result<_, _>>().map_err(text)
 }

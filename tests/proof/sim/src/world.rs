@@ -102,7 +102,8 @@ impl World {
             .and_then(|conn| conn.pragma_update(None, "query_only", 1).map(|()| conn))
             .map_err(|error| error.to_string())?;
         observer.set_prepared_statement_cache_capacity(64);
-        let durability = dice.pick(&[Durability::Balanced, Durability::Balanced, Durability::Relaxed, Durability::Strict]);
+        let durability =
+            dice.pick(&[Durability::Balanced, Durability::Balanced, Durability::Relaxed, Durability::Strict]);
         let mut world = Self {
             traits: Traits { durability, jumps: seed.is_multiple_of(2) },
             clock: SimClock::at(START_MS + i64::try_from(dice.ms(0, 7 * 86_400_000)).unwrap_or(0)),
@@ -163,8 +164,16 @@ impl World {
 
     /// The last things that happened, and what the file says of the job that a finding names.
     pub(crate) fn last_words(&self, found: &str) -> Vec<String> {
-        let mut words: Vec<String> = self.told.iter().rev().take(if self.watched.is_some() { usize::MAX } else { TOLD }).rev().cloned().collect();
-        let named = found.split_once("job ").map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).collect());
+        let mut words: Vec<String> = self
+            .told
+            .iter()
+            .rev()
+            .take(if self.watched.is_some() { usize::MAX } else { TOLD })
+            .rev()
+            .cloned()
+            .collect();
+        let named =
+            found.split_once("job ").map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).collect());
         if let Some(Ok(job)) = named.map(|number: String| number.parse()) {
             words.extend(rows::all_of(&self.observer, job).unwrap_or_else(|why| vec![why]));
         }
@@ -190,8 +199,10 @@ impl World {
         let served = if slot == 1 { &QUEUES[..2] } else { &QUEUES[..] };
         let queues: Vec<(String, u32)> =
             served.iter().map(|queue| ((*queue).to_owned(), dice.pick(&[1, 2, 2, 4]))).collect();
-        let options = OpenOptions::new(&self.path).durability(self.traits.durability).reserve(false).readers(1);
-        let serves = Serves { queues: queues.clone(), kinds: kinds.clone(), deliveries: dice.pick(&[1, 2, 4]) };
+        let options =
+            OpenOptions::new(&self.path).durability(self.traits.durability).reserve(false).readers(1);
+        let serves =
+            Serves { queues: queues.clone(), kinds: kinds.clone(), deliveries: dice.pick(&[1, 2, 4]) };
         let process = Process::begin(&options, Arc::new(self.clock.clone()), serves)
             .map_err(|error| format!("process {slot} cannot begin: {error}"))?;
         self.ledger.dead.insert(process.owner().0, false);

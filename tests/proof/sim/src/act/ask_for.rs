@@ -52,9 +52,12 @@ impl World {
         let key = format!("key {}", dice.below(3));
         let sql = "SELECT id FROM mainspring_jobs WHERE kind = 'work' AND unique_key = ?1 AND finished_at_ms IS NULL";
         let holder = rows::number(&self.observer, sql, [&key])?;
-        let then = dice.pick(&[OnDuplicate::Keep, OnDuplicate::Keep, OnDuplicate::Replace, OnDuplicate::Error]);
+        let then =
+            dice.pick(&[OnDuplicate::Keep, OnDuplicate::Keep, OnDuplicate::Replace, OnDuplicate::Error]);
         let job = options(NewJob::new(Work(self.names)), &mut fork(dice)).unique_or(key, then);
-        self.tell(|_| format!("process {slot} is asked to enqueue under a key, {then:?}; {holder:?} holds it"));
+        self.tell(|_| {
+            format!("process {slot} is asked to enqueue under a key, {then:?}; {holder:?} holds it")
+        });
         let queue = self.life(slot)?.process.queue().clone();
         if let (OnDuplicate::Replace, Some(holder)) = (then, holder) {
             // Given new work, it may run again.
@@ -151,7 +154,9 @@ pub(super) fn common<A: JobArgs>(job: NewJob<A>, dice: &mut Dice) -> NewJob<A> {
         job = job.on_unknown_delivery(dice.pick(&[OnUnknownDelivery::Hold, OnUnknownDelivery::Resend]));
     }
     if dice.chance(300) {
-        job = job.timeout(Duration::from_secs(dice.pick(&[10, 60, 600]))).grace(Duration::from_secs(dice.pick(&[0, 5, 30])));
+        job = job
+            .timeout(Duration::from_secs(dice.pick(&[10, 60, 600])))
+            .grace(Duration::from_secs(dice.pick(&[0, 5, 30])));
     }
     if dice.chance(100) {
         job = job.deliver_within(Duration::from_secs(dice.pick(&[5, 600])));

@@ -13,15 +13,8 @@ use crate::rows::{self, JobRow};
 use crate::world::{Asked, World};
 
 /// Lines that `grid.rs` reads as well.
-const LINES: [&str; 7] = [
-    "* * * * *",
-    "*/7 * * * *",
-    "*/20 * * * * *",
-    "0 * * * *",
-    "30 8 * * *",
-    "15 */6 * * *",
-    "0 9 * * 1",
-];
+const LINES: [&str; 7] =
+    ["* * * * *", "*/7 * * * *", "*/20 * * * * *", "0 * * * *", "30 8 * * *", "15 */6 * * *", "0 9 * * 1"];
 const NAMES: u64 = 6;
 const LABEL: &str = "set";
 
@@ -129,7 +122,6 @@ impl World {
     }
 }
 
-
 /// Any schedule.
 fn any_schedule(now: i64, dice: &mut Dice) -> Schedule {
     let chosen = match dice.weighted(&[(45, 0), (35, 1), (12, 2), (8, 3)]) {
@@ -139,7 +131,11 @@ fn any_schedule(now: i64, dice: &mut Dice) -> Schedule {
         _ => Ok(Schedule::at(Timestamp::from_millis(now).plus(Duration::from_secs(dice.ms(0, 3_600))))),
     };
     let schedule = chosen.unwrap_or_else(|_| Schedule::after(Duration::from_secs(1)));
-    if schedule.is_recurring() && dice.chance(60) { schedule.max_runs(dice.pick(&[1, 3, 10])) } else { schedule }
+    if schedule.is_recurring() && dice.chance(60) {
+        schedule.max_runs(dice.pick(&[1, 3, 10]))
+    } else {
+        schedule
+    }
 }
 
 /// The schedule that is stored already, as an application that did not change would declare it.

@@ -28,7 +28,9 @@ impl World {
         if let Some(suppress) = life.process.suppress_if_late(&life.sendings[at].output) {
             life.sendings.remove(at);
             return match self.ask(slot, dice, suppress)? {
-                Asked::Answered(Err(error)) => Err(format!("the delivery of run {run} is not suppressed: {error}")),
+                Asked::Answered(Err(error)) => {
+                    Err(format!("the delivery of run {run} is not suppressed: {error}"))
+                }
                 _ => Ok(()),
             };
         }
@@ -39,7 +41,9 @@ impl World {
                 let row = rows::end_of(&self.observer, run)?;
                 let begun = row.as_ref().filter(|row| row.delivery == "started" && row.owner == Some(owner));
                 let Some(row) = begun.filter(|row| row.attempts == attempt) else {
-                    return Err(format!("the delivery of run {run} was begun by owner {owner}; on record: {row:?}"));
+                    return Err(format!(
+                        "the delivery of run {run} was begun by owner {owner}; on record: {row:?}"
+                    ));
                 };
                 let holds = row.on_unknown.as_deref() == Some("hold");
                 let sending = &mut self.life(slot)?.sendings[at];

@@ -20,7 +20,8 @@ impl World {
             return self.answer_late(slot, dice);
         }
         let life = self.life(slot)?;
-        let ready = |call: &Call| call.comes_back <= steady || call.told_at.is_some() || is_over_time(call, steady);
+        let ready =
+            |call: &Call| call.comes_back <= steady || call.told_at.is_some() || is_over_time(call, steady);
         let able: Vec<usize> =
             (0..life.calls.len()).filter(|at| life.stopping || ready(&life.calls[*at])).collect();
         match dice.pick_if_any(&able) {
@@ -38,7 +39,8 @@ impl World {
         let call = life.calls.remove(at);
         let policies = call.claim.policies();
         let timed_out = is_over_time(&call, steady);
-        let told_at = call.told_at.or(timed_out.then_some(call.began + policies.timeout_ms.unwrap_or_default()));
+        let told_at =
+            call.told_at.or(timed_out.then_some(call.began + policies.timeout_ms.unwrap_or_default()));
         let may_be_left = told_at.is_some_and(|at| steady.saturating_sub(at) >= policies.grace_ms);
         let told = told_at.is_some() || life.stopping;
         let how = match call.claim.verify() {
@@ -80,7 +82,9 @@ impl World {
             Asked::Died => Ok(false),
             Asked::Answered(Ok(deliver)) => {
                 if !was_open {
-                    return Err(format!("run {run} had ended, and its late result was taken for the outcome"));
+                    return Err(format!(
+                        "run {run} had ended, and its late result was taken for the outcome"
+                    ));
                 }
                 let output = self.life(slot)?.process.output_of(claim, &output(claim).unwrap_or_default());
                 if let (true, Some(output)) = (deliver, output) {
@@ -151,4 +155,3 @@ fn come_back_with(claim: &Claim, told: bool, dice: &mut Dice) -> How {
         _ => How::Panicked,
     }
 }
-

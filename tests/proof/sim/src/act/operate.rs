@@ -64,7 +64,9 @@ impl World {
         let (process, id) = (&self.life(slot)?.process, JobId(job));
         let queue = process.queue().clone();
         let answered = match verb {
-            Verb::Pause => done(self.ask(slot, dice, async move { queue.pause(id, Some("by hand")).await })?),
+            Verb::Pause => {
+                done(self.ask(slot, dice, async move { queue.pause(id, Some("by hand")).await })?)
+            }
             Verb::Resume => done(self.ask(slot, dice, async move { queue.resume(id).await })?),
             Verb::RunNow => done(self.ask(slot, dice, async move { queue.run_now(id).await })?),
             Verb::Backfill => {
@@ -147,7 +149,9 @@ impl World {
             Asked::Answered(Ok(())) if self.ledger.open.contains(&run) => {
                 Err(format!("run {run} was released and is open"))
             }
-            Asked::Answered(Err(Error::ClaimLost(_))) => Err(format!("run {run} is open and cannot be released")),
+            Asked::Answered(Err(Error::ClaimLost(_))) => {
+                Err(format!("run {run} is open and cannot be released"))
+            }
             _ => Ok(()),
         }
     }
@@ -197,7 +201,12 @@ impl World {
                 self.ledger.job(job.id).pruned = true;
             }
         }
-        self.tell(|_| format!("process {slot} is asked to prune before {}, but the newest {newest:?}", Timestamp::from_millis(since)));
+        self.tell(|_| {
+            format!(
+                "process {slot} is asked to prune before {}, but the newest {newest:?}",
+                Timestamp::from_millis(since)
+            )
+        });
         self.ledger.errands.values_mut().for_each(|progress| progress.forgotten = true);
         self.accounted_from = self.accounted_from.max(since);
         let prune = self.life(slot)?.process.prune(Timestamp::from_millis(since), newest);
@@ -212,7 +221,9 @@ impl World {
         self.tell(|_| format!("process {slot} is asked to hold ({hold}) queue {name}"));
         let queue = self.life(slot)?.process.queue().clone();
         if hold {
-            if let Asked::Answered(Ok(())) = self.ask(slot, dice, async move { queue.pause_queue(name, None).await })? {
+            if let Asked::Answered(Ok(())) =
+                self.ask(slot, dice, async move { queue.pause_queue(name, None).await })?
+            {
                 self.ledger.paused_queues.insert(name);
                 self.counts.add("paused queues");
             }
