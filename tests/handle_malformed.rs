@@ -428,3 +428,59 @@ async fn a_run_that_was_edited_into_a_request_ends_all_the_same() {
     drain(&test).await;
     end(&test, engine).await;
 }
+
+/// A dead owner's id on a delivery that was settled, put there by hand, was taken for one in its hands: settling it was
+/// refused, again and again, and with it the recovery of all else.
+#[tokio::test]
+async fn a_settled_delivery_in_the_hands_of_a_dead_owner_keeps_nobody_from_recovering() {
+    let test = queue().await;
+    let conn = by_hand(test.queue().path());
+    let (handler, mut parcels, _) = post();
+    let engine = start(&test, |engine| engine.handler(handler)).await;
+    let job = test.queue().enqueue(letter("text")).await.unwrap().id();
+    parcels.next().await.accept();
+    drain(&test).await;
+    conn.execute_batch(
+        "INSERT INTO mainspring_owners (id, uuid, pid, host, library, started_at_ms) VALUES (99, 'dead', 1, 'h', '0', 1);
+         UPDATE mainspring_completions SET delivery_owner_id = 99",
+    )
+    .unwrap();
+    until("it was found dead", || async { test.queue().status().await.unwrap().engines == 1 }).await;
+    let completion = runs(test.queue(), job).await.remove(0).completion.unwrap();
+    assert_eq!(completion.delivery, Delivery::Delivered);
+    assert_eq!(test.queue().health().await.unwrap().last_error, None);
+    engine.shutdown(PATIENCE).await.unwrap();
+}
+
+/// Times that somebody took away are planned anew, all of them together: an unreadable calendar of one job kept all others
+/// without a time. An occurrence before 1970 did so as well, since no job may run then.
+#[tokio::test]
+async fn what_cannot_be_planned_anew_keeps_no_other_from_it() {
+    let test = queue().await;
+    let ledger = Ledger::default();
+    test.queue().store_calendar("holidays", Calendar::default()).await.unwrap();
+    let hourly = || Schedule::every(HOUR).unwrap();
+    let odd = test.queue().schedule("odd", hourly().excluding("holidays"), note("odd")).await.unwrap().id();
+    let old =
+        test.queue().schedule("old", Schedule::cron("@hourly").unwrap(), note("old")).await.unwrap().id();
+    let fine = test.queue().schedule("fine", hourly(), note("fine")).await.unwrap().id();
+    let conn = by_hand(test.queue().path());
+    conn.execute_batch("UPDATE mainspring_calendars SET definition = '7'").unwrap();
+    for job in [odd, fine] {
+        edit(&test, job, "next_run_at_ms = NULL, ready = 0");
+    }
+    edit(
+        &test,
+        old,
+        "next_run_at_ms = NULL, ready = 0, last_scheduled_for_ms = -2, schedule_activated_at_ms = -3",
+    );
+    let engine = start(&test, |engine| engine.handler(ledger.succeeding())).await;
+    until("it is parked", || std::future::ready(park_reason(&test, odd).is_some())).await;
+    test.clock().advance(HOUR);
+    until("the others run", || async {
+        ["fine", "old"].iter().all(|text| ledger.texts().iter().any(|t| t == text))
+    })
+    .await;
+    assert_eq!(test.queue().health().await.unwrap().last_error, None);
+    engine.shutdown(PATIENCE).await.unwrap();
+}

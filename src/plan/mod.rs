@@ -134,7 +134,9 @@ impl Position<'_> {
     }
 
     fn next(&self, scheduled_for: Timestamp) -> Next {
-        Next { scheduled_for, run_at: scheduled_for.plus(self.jitter()) }
+        // A schedule may name a time before 1970, if only by an edit of its row; a job runs after it.
+        let run_at = scheduled_for.plus(self.jitter()).max(Timestamp::from_millis(1));
+        Next { scheduled_for, run_at }
     }
 
     /// The occurrences up to this one are due at `now`.

@@ -40,7 +40,7 @@ SELECT
         FROM mainspring_jobs
         WHERE id = (SELECT job_id FROM mainspring_runs WHERE id = c.run_id)) AS policies
 FROM mainspring_completions c INDEXED BY mainspring_completions_owned
-WHERE delivery_owner_id = :owner_id
+WHERE delivery_owner_id = :owner_id AND delivery IN ('pending', 'started')
 LIMIT :batch";
 
 const SETTLE_DELIVERY: &str = "
@@ -182,7 +182,7 @@ WHERE owner_id = :owner_id AND ended_at_ms IS NULL
 UNION ALL
 SELECT 1
 FROM mainspring_completions INDEXED BY mainspring_completions_owned
-WHERE delivery_owner_id = :owner_id
+WHERE delivery_owner_id = :owner_id AND delivery IN ('pending', 'started')
 LIMIT 1";
 
 /// Whether the owner has open runs or deliveries in its hands.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, named_params};
 use super::claim::park;
 use super::insert::calendar_of;
 use super::rows::{job, job_columns};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::{Job, JobId};
 use crate::plan::{self, Next};
 use crate::time::Timestamp;
@@ -62,10 +62,16 @@ pub(crate) fn replan(tx: &Connection, now: Timestamp) -> Result<usize> {
             Ok(Job { scheduled_for: Some(scheduled_for), attempt, .. }) if *attempt > 1 => {
                 (Some(Next { scheduled_for: *scheduled_for, run_at: now }), *attempt)
             }
-            Ok(job) => {
-                let calendar = calendar_of(tx, &job.schedule)?;
-                (plan::repaired(&job.position(calendar.as_ref()), job.last_scheduled_for, now), 1)
-            }
+            Ok(job) => match calendar_of(tx, &job.schedule) {
+                Ok(calendar) => {
+                    (plan::repaired(&job.position(calendar.as_ref()), job.last_scheduled_for, now), 1)
+                }
+                Err(error @ Error::MalformedRow { .. }) => {
+                    park(tx, *id, &error.to_string(), now)?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            },
             Err(error) => {
                 park(tx, *id, &error.to_string(), now)?;
                 continue;
