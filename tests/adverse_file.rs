@@ -104,19 +104,6 @@ async fn a_reader_that_keeps_the_log_from_being_emptied_is_told_of_in_health() {
     engine.shutdown(PATIENCE).await.unwrap();
 }
 
-/// Nobody's commit has to wait for what a quiet moment can do.
-#[tokio::test]
-async fn what_waits_in_the_log_is_moved_into_the_database_once_nothing_is_written() {
-    let (_dir, _path, queue) = place(|options| options).await;
-    let (engine, _calls) = engine(&queue).await;
-    for _ in 0..20 {
-        queue.enqueue(NewJob::new(note("x")).after(HOUR)).await.unwrap();
-    }
-    until("something waits", || async { queue.health().await.unwrap().log_bytes > 0 }).await;
-    until("nothing waits", || async { queue.health().await.unwrap().log_bytes == 0 }).await;
-    engine.shutdown(PATIENCE).await.unwrap();
-}
-
 // ---- somebody else's transactions
 
 /// The lock is held longer than any caller waits: callers are told, once each has waited as long as it may; results are

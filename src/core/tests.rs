@@ -277,6 +277,19 @@ fn a_writer_waits_longer_and_longer_before_it_tries_again_what_the_disk_refused(
 }
 
 #[test]
+fn what_waits_in_the_log_is_moved_into_the_database_once_nothing_is_written() {
+    let (_dir, writer) = writer();
+    until(|| {
+        writer.write_blocking(Promise::Kept, false, |tx, _| write_something(tx)).unwrap();
+        writer.health().log_bytes > 0
+    });
+    until(|| {
+        writer.nudge();
+        writer.health().log_bytes == 0
+    });
+}
+
+#[test]
 fn what_a_replaced_writer_puts_back_wakes_its_successor() {
     // The successor had found nothing to do and slept, half a minute where no engine was attached.
     let (_dir, writer) = writer();
