@@ -11,9 +11,11 @@ use crate::store::log::{self, LogState, RESERVE};
 /// The log is looked at after so many transactions, or after so long.
 const TRANSACTIONS: u32 = 16;
 const LOOK: Duration = Duration::from_millis(500);
-/// When nothing was written for so long, what is in the log is moved into the database: then it need not be by a commit
-/// that somebody waits for.
+/// When nothing was written for so long, what is in the log is moved into the database, if it is so much: then it need
+/// not be by a commit that somebody waits for. Less is left to become more, since each page is written once however often
+/// it was changed.
 const QUIET: Duration = Duration::from_secs(1);
+const WORTH_MOVING: u64 = 1 << 20;
 /// On a full disk room is looked for this often.
 const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 /// Below this the room is made longer again: more than so many transactions take.
@@ -75,14 +77,14 @@ impl LogRoom {
         self.warn_of_readers(&state);
         shared.pulse.log(state.not_moved, self.warned_at > 0);
         self.keep_room(shared, &state);
-        self.use_the_quiet(conn, steady);
+        self.use_the_quiet(conn, &state, steady);
         Ok(())
     }
 
     /// Moves what waits in the log, once after the last transaction.
-    fn use_the_quiet(&mut self, conn: &Connection, steady: Duration) {
+    fn use_the_quiet(&mut self, conn: &Connection, state: &LogState, steady: Duration) {
         let is_quiet = self.written_at.is_some_and(|at| steady.saturating_sub(at) >= QUIET);
-        if !is_quiet || self.full || self.warned_at > 0 {
+        if !is_quiet || self.full || self.warned_at > 0 || state.not_moved < WORTH_MOVING {
             return;
         }
         self.written_at = None;
