@@ -106,6 +106,22 @@ async fn a_large_history_goes_in_many_small_transactions_with_work_between_them(
     end(&test, engine).await;
 }
 
+#[tokio::test]
+async fn the_file_is_smaller_after_a_prune() {
+    // What was pruned stayed in the file as empty pages, for ever: a file that was large once was large.
+    let test = queue().await;
+    let ledger = Ledger::default();
+    let engine = start(&test, |engine| engine.handler(ledger.succeeding()).queue("default", 64)).await;
+    test.queue().enqueue_many((0..2_000).map(|n| note(format!("{n:4000}")))).await.unwrap();
+    drain(&test).await;
+    test.clock().advance(DAY);
+    let pages = || value::<i64>(test.queue().path(), "PRAGMA page_count");
+    let before = pages();
+    assert_eq!(test.queue().prune(Prune::older_than(HOUR)).await.unwrap().jobs, 2_000);
+    assert!(before > 2_000 && pages() < before / 4, "{before} pages, then {}", pages());
+    end(&test, engine).await;
+}
+
 /// A late result belongs to its run, and misses have an age of their own.
 #[tokio::test]
 async fn late_results_go_with_their_runs_and_misses_by_their_age() {

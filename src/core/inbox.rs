@@ -10,9 +10,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
-use super::sync::{
-    Arc, AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, PoisonError, watch,
-};
+use super::sync::{Arc, AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, PoisonError, watch};
 use crate::sabotage::{Bug, on};
 
 /// One transaction takes at most so many commands, so that claims come in between.

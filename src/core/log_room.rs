@@ -11,6 +11,11 @@ use crate::store::log::{self, LogState, RESERVE};
 /// The log is looked at after so many transactions, or after so long.
 const TRANSACTIONS: u32 = 16;
 const LOOK: Duration = Duration::from_millis(500);
+/// When nothing was written for so long, what is in the log is moved into the database, if it is so much: then it need
+/// not be by a commit that somebody waits for. Less is left to become more, since each page is written once however often
+/// it was changed.
+const QUIET: Duration = Duration::from_secs(1);
+const WORTH_MOVING: u64 = 1 << 20;
 /// On a full disk room is looked for this often.
 const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 /// Below this the room is made longer again: more than so many transactions take.
@@ -24,6 +29,8 @@ const HELD_BACK: u64 = 32 << 20;
 pub(super) struct LogRoom {
     looked_at: Option<Duration>,
     transactions: u32,
+    /// When something was written last that was not moved in a quiet moment.
+    written_at: Option<Duration>,
     /// The disk is full: nothing is claimed, and callers are refused, so that what room there is stays for facts.
     full: bool,
     /// How much waited when it was last warned of; 0 if the log can be emptied.
@@ -43,7 +50,8 @@ impl LogRoom {
         (self.full, self.looked_at) = (true, Some(steady));
     }
 
-    pub(super) fn count_transaction(&mut self) {
+    pub(super) fn count_transaction(&mut self, steady: Duration) {
+        self.written_at = Some(steady);
         self.transactions = self.transactions.saturating_add(1);
     }
 
@@ -69,7 +77,21 @@ impl LogRoom {
         self.warn_of_readers(&state);
         shared.pulse.log(state.not_moved, self.warned_at > 0);
         self.keep_room(shared, &state);
+        self.use_the_quiet(conn, &state, steady);
         Ok(())
+    }
+
+    /// Moves what waits in the log, once after the last transaction.
+    fn use_the_quiet(&mut self, conn: &Connection, state: &LogState, steady: Duration) {
+        let is_quiet = self.written_at.is_some_and(|at| steady.saturating_sub(at) >= QUIET);
+        if !is_quiet || self.full || self.warned_at > 0 || state.not_moved < WORTH_MOVING {
+            return;
+        }
+        self.written_at = None;
+        if let Err(error) = log::empty(conn) {
+            // As after a commit, where SQLite says nothing of it: all is in the log still, and is moved another time.
+            tracing::debug!(%error, "the write-ahead log could not be moved into the database");
+        }
     }
 
     /// Warns when the log is held back, and again each time it has doubled.

@@ -277,6 +277,21 @@ fn a_writer_waits_longer_and_longer_before_it_tries_again_what_the_disk_refused(
 }
 
 #[test]
+fn what_waits_in_the_log_is_moved_into_the_database_once_nothing_is_written() {
+    let (_dir, writer) = writer();
+    let fill = "CREATE TABLE IF NOT EXISTS done (it); INSERT INTO done VALUES (zeroblob(100000))";
+    let write = |tx: &Tx<'_>, _: Timestamp| Ok(tx.execute_batch(fill)?);
+    until(|| {
+        writer.write_blocking(Promise::Kept, false, write).unwrap();
+        writer.health().log_bytes > 1 << 20
+    });
+    until(|| {
+        writer.nudge();
+        writer.health().log_bytes == 0
+    });
+}
+
+#[test]
 fn what_a_replaced_writer_puts_back_wakes_its_successor() {
     // The successor had found nothing to do and slept, half a minute where no engine was attached.
     let (_dir, writer) = writer();

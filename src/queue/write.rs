@@ -11,7 +11,7 @@ use crate::run::{RequestId, RunId};
 use crate::schedule::{Calendar, Schedule};
 use crate::store::cancel::Cancelled;
 use crate::store::prune as store;
-use crate::store::read;
+use crate::store::{read, shrink};
 use crate::time::Timestamp;
 
 /// What a cancel came to.
@@ -224,8 +224,9 @@ impl Queue {
         self.until_stopped(cancelled).await
     }
 
-    /// Drops old history in small transactions. What is open, pending or of unknown delivery is never touched, nor
-    /// is a job that has a name. A power cut may bring some of it back, unless the durability is
+    /// Drops old history in small transactions, and then makes the file smaller, but for some room for what comes next. A
+    /// file that was not made by this library keeps its size; what is dropped is room in it. What is open, pending or of
+    /// unknown delivery is never touched, nor is a job that has a name. A power cut may bring some of it back, unless the durability is
     /// [`Strict`](crate::Durability::Strict): the next prune drops it again.
     ///
     /// # Errors
@@ -246,8 +247,10 @@ impl Queue {
             total.add(piece);
             cursor = at;
             if piece.done {
-                return Ok(total);
+                break;
             }
         }
+        while !self.core.write(Promise::Repaired, |tx, _| shrink::shrink(tx)).await? {}
+        Ok(total)
     }
 }

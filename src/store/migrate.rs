@@ -14,6 +14,7 @@ use super::lock_file::MigrationLock;
 use super::open::{APPLICATION_ID, application_id, look};
 use super::options::OpenOptions;
 use super::settings::{self, Sync};
+use super::shrink;
 use crate::error::{Error, Result};
 use crate::sabotage::{Bug, on};
 
@@ -46,6 +47,9 @@ pub(super) fn migrate(
     options: &OpenOptions,
 ) -> Result<(Standing, Vec<String>)> {
     let _lock = MigrationLock::take(place, options.busy_timeout)?;
+    if shrink::is_blank(conn)? {
+        shrink::allow(conn)?;
+    }
     if !is_wal(conn)? {
         switch_to_wal(conn, options)?;
     }

@@ -40,6 +40,7 @@ pub(crate) mod savepoint;
 pub(crate) mod schedule;
 pub(crate) mod set_back;
 mod settings;
+pub(crate) mod shrink;
 mod statistics;
 mod tx;
 #[cfg(test)]

@@ -17,6 +17,7 @@ const EDGES: &[&str] = &[
     "engine.rs",
     "engine/",
     "core/inbox.rs",
+    "core/sync.rs",
     "testing.rs",
     "bin/",
 ];

@@ -158,8 +158,9 @@ impl Core {
             }
         }
         (self.needs_sync, self.careful) = (batch.needs_sync, false);
-        self.log_room.count_transaction();
-        let again = self.shared.clock.steady() + LOOK_AGAIN;
+        let steady = self.shared.clock.steady();
+        self.log_room.count_transaction(steady);
+        let again = steady + LOOK_AGAIN;
         self.stuck = batch.stuck.into_iter().map(|queue| (queue, again)).collect();
         self.liveness.look_at_stops |= batch.may_stop_runs;
         self.shared.engines.ended(&ended, &delivered);

@@ -87,6 +87,8 @@ const OWN: &[(&str, &str, Bound)] = &[
     ("deliver.rs: BEGIN", ":run_id", Number(TAKEN_UP)),
     ("deliver.rs: SETTLE", ":run_id", Number(DELIVERING)),
     ("deliver.rs: POLICY", ":run_id", Number(DELIVERING)),
+    ("claim/request.rs: WAIT_FOR_THE_END", ":id", Number(ASKED)),
+    ("shrink.rs: COUNT_AS_A_CHANGE", ":id", Number(1)),
     ("finish.rs: FINISH", ":id", Number(RUNNING)),
     ("finish.rs: FINISH", ":run_id", Number(RUNNING)),
     ("finish.rs: COMPLETE", ":run_id", Number(RUNNING)),
