@@ -1,6 +1,7 @@
 //! An image: the files of one database as they lie on a disk.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -38,7 +39,7 @@ impl Image {
         for kind in LASTING {
             let name = beside(path, kind);
             match self.files.get(&kind) {
-                Some(bytes) => fs::write(name, bytes)?,
+                Some(bytes) => overwrite(&name, bytes)?,
                 None => remove(&name)?,
             }
         }
@@ -60,6 +61,13 @@ pub(crate) fn beside(path: &Path, kind: FileKind) -> PathBuf {
         FileKind::Database => path.to_path_buf(),
         other => PathBuf::from(format!("{}-{other}", path.display())),
     }
+}
+
+/// Without making the file anew: the memory that it has is used again.
+fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)
 }
 
 fn remove(path: &Path) -> io::Result<()> {
