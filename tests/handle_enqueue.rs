@@ -408,8 +408,8 @@ const ROUNDS: usize = 200;
 fn race_for_keys(path: PathBuf) {
     let queue = Queue::open_blocking(&OpenOptions::new(path)).unwrap().blocking();
     child::say("ready");
-    child::listen().unwrap();
     for round in 0..ROUNDS {
+        child::listen().unwrap();
         let job = NewJob::new(note(std::process::id().to_string())).unique(format!("key {round}"));
         match queue.enqueue(job).unwrap() {
             Enqueued::Created(id) => child::say(format!("{round} {id} created")),
@@ -428,17 +428,19 @@ fn processes_that_race_for_a_key_get_one_job_and_each_is_told_which() {
     for child in &children {
         child.hear_of("ready");
     }
-    children.iter_mut().for_each(|child| child.tell("go"));
-    let said: Vec<Vec<String>> = children.into_iter().map(Child::ended).collect();
 
     let mut created_by = BTreeSet::new();
     for round in 0..ROUNDS {
-        let of_round = |lines: &Vec<String>| {
-            let line = lines.iter().find(|line| line.starts_with(&format!("{round} "))).unwrap();
-            let mut words = line.split(' ').skip(1);
-            (words.next().unwrap().to_owned(), words.next().unwrap() == "created")
+        // Each of them begins in its turn, so that none is always the first.
+        for turn in 0..3 {
+            children[(round + turn) % 3].tell("go");
+        }
+        let of_round = |child: &Child| {
+            let answer = child.hear_of(&format!("{round} "));
+            let (id, made) = answer.split_once(' ').unwrap();
+            (id.to_owned(), made == "created")
         };
-        let answers: Vec<(String, bool)> = said.iter().map(of_round).collect();
+        let answers: Vec<(String, bool)> = children.iter().map(of_round).collect();
         assert!(answers.iter().all(|(id, _)| *id == answers[0].0), "round {round}: {answers:?}");
         let creators: Vec<usize> = (0..3).filter(|child| answers[*child].1).collect();
         assert_eq!(creators.len(), 1, "round {round}: {answers:?}");

@@ -26,7 +26,8 @@ pub fn an_exclusive_lock_of_thirty_seconds_is_busy_to_callers_and_loses_no_resul
         open.done();
         for _ in 0..CALLERS {
             let refused = queue.enqueue(work("refused")).await.unwrap_err();
-            assert!(matches!(refused, Error::Busy { waited_ms } if waited_ms == 10_000), "{refused:?}");
+            // As long as it was, which is its patience at least.
+            assert!(matches!(refused, Error::Busy { waited_ms } if waited_ms >= 10_000), "{refused:?}");
         }
         // Reading goes on meanwhile: the run is open still.
         assert_eq!(queue.status().await.unwrap().running, 1);
