@@ -484,3 +484,48 @@ async fn what_cannot_be_planned_anew_keeps_no_other_from_it() {
     assert_eq!(test.queue().health().await.unwrap().last_error, None);
     engine.shutdown(PATIENCE).await.unwrap();
 }
+
+/// A request with a time before 1970, a calendar that is none and a run with an attempt beyond counting, all written by
+/// hand where the schema lets it. When the clock was set back, and when the dead owner of the run was found, each was an
+/// error for the whole file: callers got it who had nothing to do with that row, and every job stayed by the wrong clock.
+#[tokio::test]
+async fn what_somebody_wrote_by_hand_keeps_no_other_job_by_the_wrong_clock() {
+    let test = queue().await;
+    let ledger = Ledger::default();
+    test.queue().store_calendar("odd", Calendar::default()).await.unwrap();
+    let hourly = || Schedule::every(HOUR).unwrap();
+    test.queue().schedule("odd", hourly().excluding("odd"), note("odd")).await.unwrap();
+    for name in ["fine", "asked"] {
+        test.queue().schedule(name, hourly(), note(name)).await.unwrap();
+    }
+    let engine = start(&test, |engine| engine.handler(ledger.succeeding())).await;
+    pass(&test, 3 * HOUR).await;
+    let fine = || ledger.texts().iter().filter(|text| *text == "fine").count();
+    let before = fine();
+    by_hand(test.queue().path())
+        .execute_batch(
+            "UPDATE mainspring_calendars SET definition = '[]';
+             INSERT INTO mainspring_requests (job_id, trigger, scheduled_for_ms, run_at_ms, requested_at_ms)
+                 SELECT id, 'manual', 1, -5, 1 FROM mainspring_jobs WHERE name = 'asked';
+             UPDATE mainspring_jobs SET requests = 1, planned_run_at_ms = next_run_at_ms WHERE name = 'asked';
+             INSERT INTO mainspring_owners (id, uuid, pid, host, library, started_at_ms)
+                 VALUES (77, '6f9f2c1c-0000-4000-8000-00000000dead', 1, 'nowhere', '0', 1);
+             INSERT INTO mainspring_runs (
+                 id, job_id, job_revision, kind, queue, scheduled_for_ms, attempt, trigger, owner_id, claimed_at_ms)
+                 VALUES (900, 99, 1, 'note', 'default', 1, 9000000000000, 'schedule', 77, 1);",
+        )
+        .unwrap();
+
+    test.clock().set(test.clock().now().minus(2 * HOUR + HOUR / 2));
+    test.queue().enqueue(note("not to blame")).await.unwrap();
+    until("the run of the dead owner has ended", || async {
+        value(test.queue().path(), "SELECT ended_at_ms IS NOT NULL FROM mainspring_runs WHERE id = 900")
+    })
+    .await;
+    test.clock().advance(HOUR);
+    until("the others go on", || async {
+        fine() > before && ledger.texts().iter().any(|text| text == "not to blame")
+    })
+    .await;
+    engine.shutdown(PATIENCE).await.unwrap();
+}

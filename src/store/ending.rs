@@ -225,7 +225,7 @@ fn read_run(row: &Row<'_>) -> Result<EndedRun> {
         job_revision: c.read("job_revision")?,
         queue: c.read("queue")?,
         scheduled_for: c.read("scheduled_for_ms")?,
-        attempt: c.count("attempt")?,
+        attempt: c.clamped_count("attempt")?,
         trigger: c.read("trigger")?,
         request_id: c.read("request_id")?,
         cancelled: c.read::<Option<i64>>("cancel_requested_at_ms")?.is_some(),

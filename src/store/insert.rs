@@ -38,7 +38,7 @@ SET queue = :queue,
     max_open_runs = :max_open_runs,
     policies = :policies,
     enabled = :enabled,
-    next_run_at_ms = coalesce(min(next_run_at_ms, planned_run_at_ms), next_run_at_ms),
+    next_run_at_ms = max(1, coalesce(min(next_run_at_ms, planned_run_at_ms), next_run_at_ms)),
     updated_at_ms = :now_ms
 WHERE id = :id";
 

@@ -24,7 +24,7 @@ SET paused_at_ms = NULL,
     park_reason = NULL,
     failures_in_a_row = 0,
     interruptions_in_a_row = 0,
-    next_run_at_ms = coalesce(min(next_run_at_ms, planned_run_at_ms), next_run_at_ms),
+    next_run_at_ms = max(1, coalesce(min(next_run_at_ms, planned_run_at_ms), next_run_at_ms)),
     ready = 0,
     finished_at_ms = CASE WHEN scheduled_for_ms IS NULL AND open_runs = 0 THEN coalesce(finished_at_ms, :now_ms) END,
     updated_at_ms = :now_ms

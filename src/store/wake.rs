@@ -11,6 +11,9 @@ SELECT min(run_at_ms) AS run_at_ms
 FROM mainspring_requests INDEXED BY mainspring_requests_of_job
 WHERE job_id = :job_id";
 
+/// No job can have an earlier next time: what somebody wrote into another column by hand is due, and no error.
+const FIRST_INSTANT: Timestamp = Timestamp::from_millis(1);
+
 /// The next time of a job with so many requests whose own next run is at `own`. A job that is held back has requests
 /// only: for it, `own` is `None`.
 pub(super) fn wake_at(
@@ -25,5 +28,5 @@ pub(super) fn wake_at(
     let first: Option<Timestamp> = tx
         .prepare_cached(FIRST_REQUEST)?
         .query_row(named_params! { ":job_id": job }, |row| row.get("run_at_ms"))?;
-    Ok(first.into_iter().chain(own).min())
+    Ok(first.into_iter().chain(own).min().map(|at| at.max(FIRST_INSTANT)))
 }
