@@ -120,7 +120,7 @@ impl Position<'_> {
     }
 
     /// Whether the schedule's runs are used up once `more` have started.
-    fn is_used_up(&self, more: u32) -> bool {
+    pub(crate) fn is_used_up(&self, more: u32) -> bool {
         self.schedule.run_limit().is_some_and(|limit| self.runs_started.saturating_add(more) >= limit)
     }
 

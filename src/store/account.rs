@@ -5,7 +5,7 @@ use rusqlite::{Connection, named_params};
 use super::insert::calendar_of;
 use super::read::require_job;
 use crate::error::{Error, Result};
-use crate::job::{Job, JobId};
+use crate::job::JobId;
 use crate::plan;
 use crate::schedule::ScheduleKind;
 use crate::time::Timestamp;
@@ -23,10 +23,6 @@ SELECT
         SELECT 1
         FROM mainspring_misses
         WHERE job_id = :job_id AND from_ms <= :at_ms AND to_ms >= :at_ms)";
-
-fn is_used_up(job: &Job) -> bool {
-    job.schedule.run_limit().is_some_and(|limit| job.runs_started >= limit)
-}
 
 /// The occurrences of the job's present schedule between `from` and `to`, both included, that are neither run, nor
 /// missed on record, nor still ahead.
@@ -48,7 +44,7 @@ pub(crate) fn unaccounted(
     let to = match job.position_ahead(calendar.as_ref()).scheduled_for {
         Some(pending) => to.min(Timestamp::from_millis(pending.millis() - 1)),
         // Its runs are used up: it has no occurrence after the last of them.
-        None if is_used_up(&job) => to.min(job.last_scheduled_for.unwrap_or(to)),
+        None if position.is_used_up(0) => to.min(job.last_scheduled_for.unwrap_or(to)),
         // It was cancelled or has expired, maybe while a run went on.
         None if job.schedule.end().is_none() => {
             let told = job.updated_at.max(job.last_scheduled_for.unwrap_or(from));

@@ -281,12 +281,7 @@ fn claim_job(
         request_id: None,
     };
     let Some(run_id) = open_run(tx, job, &opening, request.owner, now)? else {
-        // The occurrence is on record as run: whatever the clock did, it is not run again. It stands for nothing that
-        // came after it.
-        let passed = decision.misses.iter().filter(|miss| miss.to < fire.scheduled_for);
-        misses::record(tx, &position, &passed.copied().collect::<Vec<_>>(), now)?;
-        let after_it = plan::Position { scheduled_for: Some(fire.scheduled_for), ..position };
-        return move_on(tx, job, plan::after_attempt(&after_it, job.then), now);
+        return go_on_after(tx, job, &position, fire.scheduled_for, &decision.misses, now);
     };
     misses::record(tx, &position, &decision.misses, now)?;
     mark_own(tx, job, run_id, &decision, now)?;
@@ -294,6 +289,22 @@ fn claim_job(
     let next = decision.next.map(|next| next.run_at);
     claims.runs.push(claimed(job, run_id, &opening, request.owner, next, verify, now));
     Ok(())
+}
+
+/// The occurrence is on record as run: whatever the clock did, it is not run again. It stands for nothing that came
+/// after it, so that only the misses before it go on record.
+fn go_on_after(
+    tx: &Tx<'_>,
+    job: &DueJob,
+    position: &plan::Position<'_>,
+    has_run: Timestamp,
+    misses: &[plan::Miss],
+    now: Timestamp,
+) -> Result<()> {
+    let before: Vec<plan::Miss> = misses.iter().filter(|miss| miss.to < has_run).copied().collect();
+    misses::record(tx, position, &before, now)?;
+    let after_it = plan::Position { scheduled_for: Some(has_run), ..*position };
+    move_on(tx, job, plan::after_attempt(&after_it, job.then), now)
 }
 
 /// The job as its next occurrence finds it that has come before another attempt at the one before; `None` if there is
