@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use mainspring::Durability;
 use mainspring_proof_stage::Entry;
+use mainspring_proof_vfs::{Event, FileKind};
 
 use crate::commits::{Commit, commits};
 use crate::disk::Disk;
@@ -38,11 +39,11 @@ impl<'a> Known<'a> {
         let begin = commits.first().map_or(recording.events.len(), |first| first.begins);
         let mut next = commits.iter().enumerate().peekable();
         for (at, event) in recording.events.iter().enumerate() {
-            if at == begin {
-                // A file that was made for its first commit holds as little as none.
+            disk.happen(at, event);
+            if at < begin && is_end_of_a_journal(event) {
+                // A file that was made for its first commit, with SQLite's settings in it, holds as little as none.
                 look.at(&disk, 0);
             }
-            disk.happen(at, event);
             if let Some((before, _)) = next.next_if(|(_, commit)| commit.done == at) {
                 look.at(&disk, before + 1);
             }
@@ -88,6 +89,12 @@ impl<'a> Known<'a> {
         }
         (kept, forgotten)
     }
+}
+
+/// Whether a commit is over that went through a rollback journal: of such SQLite writes its settings, before it has a
+/// log.
+fn is_end_of_a_journal(event: &Event) -> bool {
+    matches!(event, Event::Delete { file, .. } if file.kind == FileKind::Journal)
 }
 
 /// Looks at the file, one commit after the other.
