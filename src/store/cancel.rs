@@ -73,7 +73,7 @@ SET next_run_at_ms = :now_ms,
     updated_at_ms = :now_ms
 WHERE id = :id AND requests = 0";
 
-// What ran before may have been pruned: an occurrence that the job does not wait for has been run at least once.
+// The first attempts may have been pruned.
 const COUNT_ATTEMPTS: &str = "
 UPDATE mainspring_jobs
 SET attempt = max(attempt, 1 + coalesce((
@@ -179,37 +179,40 @@ pub(crate) fn retry(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// The occurrence that waits for another attempt, or the last one that did not succeed, or the one that a parked job
-/// was kept from.
+/// The occurrence that waits for another attempt, or the last one if it is on record that it did not succeed, or the one
+/// that a parked job was kept from.
 fn occurrence_to_retry(tx: &Connection, job: &Job) -> Result<Timestamp> {
     if let Some(waiting) = job.scheduled_for.filter(|_| job.attempt > 1) {
         return Ok(waiting);
     }
-    if let Some(last) = job.last_scheduled_for
-        && last_outcome(tx, job, last)? != Some(Outcome::Succeeded)
-    {
+    let ended = match job.last_scheduled_for {
+        Some(last) => last_outcome(tx, job.id, last)?.map(|outcome| (last, outcome)),
+        None => None,
+    };
+    if let Some((last, _)) = ended.filter(|(_, outcome)| *outcome != Outcome::Succeeded) {
         return Ok(last);
     }
     if let Some(held) = job.scheduled_for.filter(|_| job.parked_at.is_some()) {
         return Ok(held);
     }
-    let why = match job.last_scheduled_for {
-        None => "it has never run: there is nothing to try again",
-        Some(_) => "its last occurrence has succeeded: ask for another run with `run_now`",
+    let why = match (job.last_scheduled_for, ended) {
+        (None, _) => "it has never run: there is nothing to try again",
+        (Some(_), Some(_)) => "its last occurrence has succeeded: ask for another run with `run_now`",
+        // The row's own last outcome may be that of a run that was asked for besides.
+        (Some(_), None) => {
+            "the runs of its last occurrence were pruned, and one may have succeeded: ask for another run with `run_now`"
+        }
     };
     Err(Error::WrongState { job: job.id, why })
 }
 
-/// How the last attempt at an occurrence ended; what the job's row says if that run was pruned.
-fn last_outcome(tx: &Connection, job: &Job, occurrence: Timestamp) -> Result<Option<Outcome>> {
-    let found: Option<Outcome> = tx
+/// How the last attempt at an occurrence ended; `None` if it was pruned.
+fn last_outcome(tx: &Connection, id: JobId, occurrence: Timestamp) -> Result<Option<Outcome>> {
+    Ok(tx
         .prepare_cached(LAST_OUTCOME)?
-        .query_row(named_params! { ":job_id": job.id, ":scheduled_for_ms": occurrence }, |row| {
-            row.get("outcome")
-        })
+        .query_row(named_params! { ":job_id": id, ":scheduled_for_ms": occurrence }, |row| row.get("outcome"))
         .optional()?
-        .flatten();
-    Ok(found.or(job.last_outcome))
+        .flatten())
 }
 
 /// Removes a job. Its history stays; its open runs are asked to stop and their completions are kept.

@@ -7,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
-use super::files::{Identity, LogFiles, Place};
+use super::files::{LogFiles, Place};
 use super::history;
+use super::identity::Identity;
 use super::open::{self, Opened};
 use super::options::OpenOptions;
 use super::pool::Readers;

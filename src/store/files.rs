@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::identity::{self, Identity};
 use crate::error::{Error, Result};
 
 /// Where the database is.
@@ -18,13 +19,9 @@ pub(crate) struct Place {
     named: PathBuf,
     /// The path with all links in its folder followed; what SQLite opens.
     file: PathBuf,
-}
-
-/// Which file it is, whatever its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    device: u64,
-    inode: u64,
+    /// The write-ahead log, and the index of the log.
+    log: PathBuf,
+    index: PathBuf,
 }
 
 impl Place {
@@ -44,7 +41,9 @@ impl Place {
             };
             Error::CannotOpen { path: named.clone(), why }
         })?;
-        let place = Self { file: folder.join(name), named };
+        let file = folder.join(name);
+        let (log, index) = (beside(&file, "-wal"), beside(&file, "-shm"));
+        let place = Self { named, file, log, index };
         place.plain_file()?;
         Ok(place)
     }
@@ -97,7 +96,7 @@ impl Place {
     /// Which file the path names now, if there is one.
     fn identity(&self) -> Result<Option<Identity>> {
         // A folder that is a link may lead elsewhere by now: that is noticed too.
-        identity(&self.named)
+        identity_of(&self.named)
     }
 
     /// Whether frames wait in the write-ahead log.
@@ -107,12 +106,12 @@ impl Place {
 
     /// How long the file of the write-ahead log is; 0 if there is none.
     pub(super) fn log_bytes(&self) -> u64 {
-        fs::symlink_metadata(self.beside("-wal")).map_or(0, |found| found.len())
+        identity::look(&self.log).ok().flatten().map_or(0, |found| found.length)
     }
 
     /// Which files the write-ahead log and its index are now.
     pub(super) fn log_files(&self) -> Result<LogFiles> {
-        Ok(LogFiles { log: identity(&self.beside("-wal"))?, index: identity(&self.beside("-shm"))? })
+        Ok(LogFiles { log: identity_of(&self.log)?, index: identity_of(&self.index)? })
     }
 
     /// Checks that the log and its index are still those files.
@@ -121,10 +120,10 @@ impl Place {
     /// [`Error::FileReplaced`] names the one that is not.
     pub(super) fn log_is_still(&self, files: LogFiles) -> Result<()> {
         let now = self.log_files()?;
-        let replaced = |suffix| Err(Error::FileReplaced { path: self.beside(suffix) });
+        let replaced = |path: &Path| Err(Error::FileReplaced { path: path.to_owned() });
         match (now.log == files.log, now.index == files.index) {
-            (false, _) => replaced("-wal"),
-            (true, false) => replaced("-shm"),
+            (false, _) => replaced(&self.log),
+            (true, false) => replaced(&self.index),
             (true, true) => Ok(()),
         }
     }
@@ -185,10 +184,14 @@ impl Place {
     }
 
     fn beside(&self, suffix: &str) -> PathBuf {
-        let mut name: OsString = self.file.clone().into_os_string();
-        name.push(suffix);
-        PathBuf::from(name)
+        beside(&self.file, suffix)
     }
+}
+
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name: OsString = file.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Which files the write-ahead log and its index are; `None` where there is none.
@@ -206,25 +209,10 @@ impl LogFiles {
 }
 
 /// Which file the path names, if there is one.
-fn identity(path: &Path) -> Result<Option<Identity>> {
-    match fs::symlink_metadata(path) {
-        Ok(found) => Ok(Some(Identity::of(&found))),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+fn identity_of(path: &Path) -> Result<Option<Identity>> {
+    match identity::look(path) {
+        Ok(found) => Ok(found.map(|found| found.identity)),
         Err(source) => Err(Error::Io { what: format!("looking at {path:?}"), source }),
-    }
-}
-
-impl Identity {
-    #[cfg(unix)]
-    pub(super) fn of(found: &fs::Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        Self { device: found.dev(), inode: found.ino() }
-    }
-
-    /// Elsewhere an open file can be neither deleted nor replaced; that it exists is all there is to see.
-    #[cfg(not(unix))]
-    pub(super) fn of(_found: &fs::Metadata) -> Self {
-        Self { device: 0, inode: 0 }
     }
 }
 

@@ -7,7 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::busy;
-use super::files::{Identity, Place, cannot_create, millis, owner_only, owners_alone};
+use super::files::{Place, cannot_create, millis, owner_only, owners_alone};
+use super::identity::Identity;
 use crate::error::{Error, Result};
 
 /// Held by the one process that makes or migrates the file.
@@ -64,7 +65,10 @@ fn lock_file(path: &Path) -> Result<File> {
 /// Opens no link, and waits for no pipe.
 pub(crate) fn not_followed(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    {
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.bits().cast_signed());
+    }
     options
 }
 

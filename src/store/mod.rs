@@ -14,6 +14,7 @@ pub(crate) mod enqueue;
 mod files;
 mod finish;
 mod history;
+mod identity;
 mod insert;
 mod lock_file;
 pub(crate) mod log;

@@ -5,8 +5,9 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::files::{Identity, Place};
+use super::files::Place;
 use super::history::{self, Standing};
+use super::identity::Identity;
 use super::migrate::{self, Migrated};
 use super::options::OpenOptions;
 use super::{settings, statistics};

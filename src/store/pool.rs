@@ -6,7 +6,8 @@ use std::time::Duration;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::files::{Identity, Place, millis};
+use super::files::{Place, millis};
+use super::identity::Identity;
 use super::open::{connect, explain};
 use super::options::OpenOptions;
 use super::settings;
