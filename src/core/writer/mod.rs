@@ -1,6 +1,7 @@
 //! The synchronous core: one step takes what has arrived, writes it in one transaction and answers.
 
 mod batch;
+mod changes;
 mod doubt;
 mod sleep;
 mod tend;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use self::batch::Batch;
+use self::changes::Changes;
 pub(super) use self::doubt::Unresolved;
 use self::trouble::LONGEST_PAUSE;
 use super::drive::Steps;
@@ -27,7 +29,7 @@ use crate::error::{Error, Result, caught};
 use crate::run::{OwnerId, RunId};
 use crate::sabotage::{Bug, on};
 use crate::store::claim::Burst;
-use crate::store::{Sync, read, savepoint, set_synchronous};
+use crate::store::{Sync, read, set_synchronous};
 use crate::time::Timestamp;
 
 /// Jobs that were ready but could not be claimed (a paused queue, kinds of other engines) are looked at again
@@ -40,9 +42,7 @@ pub(super) struct Core {
     generation: Arc<Generation>,
     conn: Option<Connection>,
     synchronous: Option<Sync>,
-    data_version: Option<i64>,
-    /// When another connection committed last, on the steady clock.
-    changed_at: Duration,
+    changes: Changes,
     /// Names this writer in its marks.
     writer_id: i64,
     transaction_no: i64,
@@ -78,8 +78,7 @@ impl Core {
             generation,
             conn: None,
             synchronous: None,
-            data_version: None,
-            changed_at: Duration::ZERO,
+            changes: Changes::default(),
             writer_id: i64::from_ne_bytes(uuid::Uuid::new_v4().as_u64_pair().0.to_ne_bytes()) >> 1,
             transaction_no: 0,
             unresolved: Vec::new(),
@@ -130,7 +129,6 @@ impl Core {
             return Err(replaced);
         }
         self.resolve(now)?;
-        let news = self.look_for_changes()?;
         let mut commands = self.shared.inbox.take(self.generation.number);
         if self.log_room.is_full() {
             // What room there is in the log is for what has happened.
@@ -141,15 +139,17 @@ impl Core {
         self.adopt();
         let more = !commands.commands().is_empty();
         if more {
-            // What was given since the step began may be due by now.
+            // What was given since the step began may be due by now. Their transaction looks for changes itself.
             now = self.shared.clock.now();
+        } else {
+            self.look_for_changes()?;
         }
         if more || self.needs_sync || self.failures > 0 || self.something_is_due(now)? {
             self.transact(Batch::new(commands), now)?;
             // A commit may take long.
             now = self.shared.clock.now();
         }
-        self.tend(news, now)?;
+        self.tend(now)?;
         let steady = self.shared.clock.steady();
         if let Some(conn) = &self.conn {
             self.log_room.look(&self.shared, conn, steady)?;
@@ -161,7 +161,8 @@ impl Core {
     fn connect(&mut self) -> Result<()> {
         if self.conn.is_none() {
             self.conn = Some(self.shared.db.only_writer()?);
-            (self.synchronous, self.data_version, self.saved_log) = (None, None, false);
+            (self.synchronous, self.saved_log) = (None, false);
+            self.changes.forget();
             // One that could not even roll back still holds the lock.
             self.spent = self.spent.take().filter(Connection::is_autocommit);
         }
@@ -180,19 +181,13 @@ impl Core {
         self.conn.as_ref().ok_or(Error::Closed)
     }
 
-    /// Whether another connection has committed since the last look.
-    fn look_for_changes(&mut self) -> Result<bool> {
-        let version = savepoint::data_version(self.conn()?)?;
-        let changed = self.data_version.replace(version) != Some(version);
-        if changed || self.shared.take_hint() {
-            self.changed_at = self.shared.clock.steady();
-        }
-        if changed {
+    /// Looks whether another connection has committed since the last look.
+    fn look_for_changes(&mut self) -> Result<()> {
+        let conn = self.conn.as_ref().ok_or(Error::Closed)?;
+        if self.changes.look(conn, &self.shared)? {
             self.stuck.clear();
-            // Another process may have migrated the file past what this library may write.
-            self.shared.db.check_schema(self.conn()?)?;
         }
-        Ok(changed)
+        Ok(())
     }
 
     fn something_is_due(&mut self, now: Timestamp) -> Result<bool> {

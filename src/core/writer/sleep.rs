@@ -37,7 +37,7 @@ impl Core {
         self.shared.pulse.next_due(next);
         let until_due = next.map_or(LONGEST_SLEEP, |at| self.shared.clock.real_wait(at.since(now)));
         let steady = self.shared.clock.steady();
-        let poll = poll_interval(steady.saturating_sub(self.changed_at));
+        let poll = poll_interval(self.changes.quiet_for(steady));
         let look_again =
             self.stuck.values().map(|again| again.saturating_sub(steady)).min().unwrap_or(LONGEST_SLEEP);
         let look_again = look_again.min(self.log_room.next_look(steady).unwrap_or(LONGEST_SLEEP));

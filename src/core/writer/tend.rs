@@ -11,7 +11,8 @@ use crate::time::Timestamp;
 
 impl Core {
     /// What is not a command: other owners' deaths, stops, jobs without a next time.
-    pub(super) fn tend(&mut self, news: bool, now: Timestamp) -> Result<()> {
+    pub(super) fn tend(&mut self, now: Timestamp) -> Result<()> {
+        let news = self.changes.take_news();
         self.look_for_unplanned |= news;
         let Self { liveness: looks, shared, generation, conn, synchronous, look_for_unplanned, .. } = self;
         let Some(conn) = conn.as_ref() else { return Err(Error::Closed) };

@@ -54,7 +54,11 @@ impl Core {
         let Some(conn) = &self.conn else { return Err(Failed::Before(Error::Closed)) };
         let before = conn.total_changes();
         let statements = Tx::on(conn);
-        let (tx, effects) = self.apply(conn, &statements, &mut batch.commands, sync, &mut now)?;
+        let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+        if self.changes.look(conn, &self.shared)? {
+            self.stuck.clear();
+        }
+        let (tx, effects) = self.apply(tx, conn, &statements, &mut batch.commands, sync, &mut now)?;
         batch.may_stop_runs = effects.may_stop_runs;
         let rooms = self.rooms(&effects.ended, &effects.delivered);
         let mut deliveries_left: HashMap<OwnerId, usize> = HashMap::new();
@@ -106,10 +110,11 @@ impl Core {
         Ok(())
     }
 
-    /// Begins the transaction and runs the commands: those that were taken, and then those that came meanwhile, so that
-    /// one sync serves them all. Nobody is waited for.
+    /// Runs the commands: those that were taken, and then those that came meanwhile, so that one sync serves them all.
+    /// Nobody is waited for.
     fn apply<'conn>(
         &self,
+        tx: Transaction<'conn>,
         conn: &'conn Connection,
         statements: &Tx<'_>,
         commands: &mut Hand<Box<dyn Work>>,
@@ -119,7 +124,6 @@ impl Core {
         // Whoever comes later may need a sync that was not chosen, and on a full disk it is not for everybody.
         let others_may_join = !self.log_room.is_full()
             && (sync == Sync::Full || self.shared.db.options().durability == Durability::Relaxed);
-        let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
         let mut effects = Effects::default();
         let mut applied = 0;
         while let Some(new @ [_, ..]) = commands.commands_mut().get_mut(applied..) {

@@ -75,7 +75,7 @@ impl Core {
             return;
         }
         let saved = match savepoint::data_version(conn) {
-            Ok(version) if Some(version) == self.data_version => log::empty(conn),
+            Ok(version) if self.changes.is_still(version) => log::empty(conn),
             Ok(_) => return,
             Err(error) => Err(error),
         };
