@@ -195,7 +195,8 @@ async fn an_occurrence_whose_runs_were_pruned_is_not_tried_again() {
     assert!(refused.contains("were pruned") && refused.contains("run_now"), "{refused}");
     assert_eq!(world.ran("daily").await, ["05 12:00:00 manual"]);
     assert_eq!(world.next("daily").await, "06 08:00:00");
-    world.is_sound().await;
+    // What was pruned is accounted for no more.
+    assert!(world.queue.doctor().await.unwrap().is_empty());
 }
 
 /// Somebody took the time away for which another attempt waited. It is due now, and what comes after it is what it was.
@@ -211,5 +212,74 @@ async fn an_attempt_that_lost_its_time_is_due_and_not_forgotten() {
     world.settle().await;
     assert_eq!(world.ran("hourly").await, ["05 11:00:00 schedule", "05 11:00:00 retry"]);
     assert_eq!(world.next("hourly").await, "05 12:00:00");
+    world.is_sound().await;
+}
+
+/// Found by the simulator: a job that had finished ran once more because somebody had asked for it. Cancelled while that
+/// run went on, it was only that run that was asked to stop; and when somebody released it, another attempt began of a
+/// job that was cancelled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_job_makes_no_other_attempt_at_what_was_asked_for() {
+    use nix::sys::signal::{Signal, kill};
+    let now = "2026-01-05T08:30:00Z";
+    let world = World::at(now);
+    let job = world.queue.enqueue(held().at(at("2026-01-05T12:00:00Z"))).await.unwrap().id();
+    world.queue.cancel(job).await.unwrap();
+    world.queue.run_now(job).await.unwrap();
+    let process = Process::start(world.path(), at(now));
+    kill(process.pid(), Signal::SIGSTOP).unwrap();
+    let run = world.queue.runs(job, 10).await.unwrap()[0].id;
+    // The cancel waits for the end of the run.
+    let (cancelled, released) = tokio::join!(world.queue.cancel(job), world.queue.release(run, true));
+    assert_eq!(cancelled.unwrap().stopped, [run]);
+    released.unwrap();
+    let cancelled = world.queue.get(job).await.unwrap();
+    assert_eq!((cancelled.requests, cancelled.next_run_at), (0, None));
+    assert_eq!(world.queue.runs(job, 10).await.unwrap().len(), 1);
+    world.is_sound().await;
+}
+
+/// Found by the simulator: a run was asked for of a job whose own run was overdue. It woke the job at once, which was
+/// later than it had been due: whatever had come due in between went first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_does_not_put_off_an_own_run_that_is_overdue() {
+    let mut world = World::at("2026-01-05T11:30:00Z");
+    world.queue.schedule("noon", cron("0 12 * * *"), quick()).await.unwrap();
+    world.queue.schedule("later", cron("15 12 * * *"), quick()).await.unwrap();
+    world.clock.set(at("2026-01-05T12:30:00Z"));
+    world.queue.run_now("noon").await.unwrap();
+    assert_eq!(world.next("noon").await, "05 12:00:00");
+    world.start_with(1).await;
+    world.until_calls(3).await;
+    world.settle().await;
+    assert_eq!(world.calls()[0].name, "noon");
+    assert_eq!(short(world.calls()[0].occurrence), "05 12:00:00");
+    assert_eq!(world.next("noon").await, "06 12:00:00");
+    world.is_sound().await;
+}
+
+/// Found by the simulator: one run failed often enough for its job to be parked while another one of it went on and
+/// succeeded. A retry took the occurrence that comes next for the one that the parked job had been kept from, and ran it
+/// hours before its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_of_a_parked_job_runs_no_occurrence_before_its_time() {
+    let world = World::running_at("2026-01-05T11:30:00Z").await;
+    let job = world.queue.schedule("hourly", cron("0 * * * *"), quick()).await.unwrap().id();
+    world.go("2026-01-05T12:00:00Z").await;
+    rusqlite::Connection::open(world.path())
+        .unwrap()
+        .execute(
+            "UPDATE mainspring_jobs SET parked_at_ms = 1767614400000, park_reason = 'it failed' WHERE id = ?1",
+            [job.0],
+        )
+        .unwrap();
+    let refused = world.queue.retry("hourly").await.unwrap_err().to_string();
+    assert!(refused.contains("has not come") && refused.contains("resume"), "{refused}");
+    world.clock.set(at("2026-01-05T13:10:00Z"));
+    world.queue.retry("hourly").await.unwrap();
+    world.settle().await;
+    assert_eq!(world.ran("hourly").await.len(), 2);
+    assert_eq!(short(world.calls()[1].occurrence), "05 13:00:00");
+    assert_eq!(world.next("hourly").await, "05 14:00:00");
     world.is_sound().await;
 }

@@ -32,7 +32,8 @@ const DROP_REQUESTS: &str = "
 DELETE FROM mainspring_requests INDEXED BY mainspring_requests_of_job
 WHERE job_id = :id";
 
-// The schedule ends with this revision: a run that was claimed before it plans nothing more.
+// The schedule ends with this revision: a run that was claimed before it plans nothing more. One that had finished stays
+// finished, whatever of it runs: somebody else may have its unique key by now.
 const FINISH: &str = "
 UPDATE mainspring_jobs
 SET revision = revision + 1,
@@ -47,7 +48,7 @@ SET revision = revision + 1,
     then_scheduled_for_ms = NULL,
     then_run_at_ms = NULL,
     last_outcome = CASE WHEN open_runs = 0 THEN 'cancelled' ELSE last_outcome END,
-    finished_at_ms = CASE WHEN open_runs = 0 THEN :now_ms END,
+    finished_at_ms = CASE WHEN open_runs = 0 THEN :now_ms ELSE finished_at_ms END,
     updated_at_ms = :now_ms
 WHERE id = :id";
 
@@ -105,7 +106,9 @@ pub(crate) struct Cancelled {
 pub(crate) fn cancel_job(tx: &Connection, id: JobId, now: Timestamp) -> Result<Cancelled> {
     let job = readable_job(tx, id)?;
     let stopping = stop_open_runs(tx, id, now)?;
-    if job.as_ref().is_none_or(|job| job.finished_at.is_none() || job.requests > 0) {
+    // One that has finished may run what was asked for besides.
+    let goes_on = |job: &Job| job.finished_at.is_none() || job.requests > 0 || job.open_runs > 0;
+    if job.as_ref().is_none_or(goes_on) {
         close_schedule(tx, job.as_ref(), now)?;
         tx.prepare_cached(DROP_REQUESTS)?.execute(named_params! { ":id": id })?;
         tx.prepare_cached(FINISH)?.execute(named_params! { ":id": id, ":now_ms": now })?;
@@ -159,7 +162,7 @@ pub(crate) fn retry(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
     if job.open_runs > 0 {
         return Err(Error::AlreadyRunning(id));
     }
-    let occurrence = occurrence_to_retry(tx, &job)?;
+    let occurrence = occurrence_to_retry(tx, &job, now)?;
     if let Some(key) = job.unique_key.as_deref().filter(|_| job.finished_at.is_some())
         && let Some((held_by, _)) = holder(tx, &job.kind, key)?
     {
@@ -181,7 +184,7 @@ pub(crate) fn retry(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
 
 /// The occurrence that waits for another attempt, or the last one if it is on record that it did not succeed, or the one
 /// that a parked job was kept from.
-fn occurrence_to_retry(tx: &Connection, job: &Job) -> Result<Timestamp> {
+fn occurrence_to_retry(tx: &Connection, job: &Job, now: Timestamp) -> Result<Timestamp> {
     if let Some(waiting) = job.scheduled_for.filter(|_| job.attempt > 1) {
         return Ok(waiting);
     }
@@ -192,10 +195,14 @@ fn occurrence_to_retry(tx: &Connection, job: &Job) -> Result<Timestamp> {
     if let Some((last, _)) = ended.filter(|(_, outcome)| *outcome != Outcome::Succeeded) {
         return Ok(last);
     }
-    if let Some(held) = job.scheduled_for.filter(|_| job.parked_at.is_some()) {
+    let held = job.scheduled_for.filter(|_| job.parked_at.is_some());
+    if let Some(held) = held.filter(|held| *held <= now) {
         return Ok(held);
     }
     let why = match (job.last_scheduled_for, ended) {
+        _ if held.is_some() => {
+            "it is parked, and its next occurrence has not come: let it go on with `resume`"
+        }
         (None, _) => "it has never run: there is nothing to try again",
         (Some(_), Some(_)) => "its last occurrence has succeeded: ask for another run with `run_now`",
         // The row's own last outcome may be that of a run that was asked for besides.

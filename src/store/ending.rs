@@ -364,12 +364,13 @@ fn close_open_run(tx: &Connection, run_id: RunId, job_id: JobId, job: &mut Endin
 }
 
 /// Another attempt comes unless the next occurrence is due before it, the job has expired by then, or the schedule
-/// was changed meanwhile.
+/// was changed or ended meanwhile.
 fn may_try_again(run: &EndedRun, job: &EndingJob, at: Timestamp) -> bool {
-    if run.request_id.is_some() || run.trigger == plan::Trigger::Backfill {
-        return true;
-    }
     let schedule_is_newer = job.schedule_revision > run.job_revision;
+    if run.request_id.is_some() || run.trigger == plan::Trigger::Backfill {
+        // What was asked for outlives another schedule, and not the end of all: the job itself was cancelled.
+        return !(run.cancelled && schedule_is_newer && job.scheduled_for.is_none());
+    }
     let overtaken = job.schedule.is_recurring() && job.schedules_next().is_some_and(|next| next.run_at <= at);
     let expired = job.expires_at.is_some_and(|expiry| expiry <= at);
     !schedule_is_newer && !overtaken && !expired
