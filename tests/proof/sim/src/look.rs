@@ -147,6 +147,7 @@ impl World {
             called: false,
             reported: Vec::new(),
             max_attempts: policies.max_attempts,
+            assumed: job.on_interrupt == "assume_ran",
             end: None,
             post: Default::default(),
         };
@@ -157,11 +158,33 @@ impl World {
             "retry" => "retries",
             _ => "scheduled runs",
         });
+        self.forget_what_comes_again(claim, run.errand)?;
         self.ledger.claimed(id, run, held_back)?;
         if self.ledger.open_of(job.id) > job.max_open_runs {
             return Err(format!("run {id}: more runs of job {} are open than may be", job.id));
         }
         if asked_for || claim.attempt > 1 { Ok(()) } else { self.look_at_occurrence(claim, &job) }
+    }
+
+    /// A run of the wrong time that was pruned is known to nobody when its occurrence comes again: it is a new one. As
+    /// long as one of its runs is on record, it is not.
+    fn forget_what_comes_again(&mut self, claim: &ClaimRow, errand: Errand) -> Found<()> {
+        let key = (claim.job, errand);
+        let comes_again = self.ledger.errands.get(&key).is_some_and(|progress| progress.comes_again);
+        if claim.attempt > 1 || !comes_again {
+            return Ok(());
+        }
+        let before = rows::number(
+            &self.observer,
+            "SELECT count(*) FROM mainspring_runs
+             WHERE job_id = ?1 AND scheduled_for_ms = ?2 AND request_id IS NULL AND id < ?3",
+            [claim.job, claim.occurrence, claim.id],
+        )?;
+        if before == Some(0) {
+            self.ledger.errands.remove(&key);
+            self.counts.add("occurrences that were forgotten and came again");
+        }
+        Ok(())
     }
 
     fn held_back(&self, job: &JobRow, asked_for: bool) -> Option<&'static str> {

@@ -192,6 +192,15 @@ pub(crate) fn number(conn: &Connection, sql: &'static str, with: impl rusqlite::
         .map_err(text)
 }
 
+/// Two numbers that a query comes to; `None` if it finds no row.
+pub(crate) fn pair(conn: &Connection, sql: &'static str) -> Rows<Option<(i64, i64)>> {
+    conn.prepare_cached(sql)
+        .map_err(text)?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .map_err(text)
+}
+
 /// All that the file says of a job, in lines for people.
 pub(crate) fn all_of(conn: &Connection, id: i64) -> Rows<Vec<String>> {
     let mut lines = vec![format!("{:?}", job(conn, id)?)];
