@@ -219,10 +219,25 @@ impl World {
         Ok(())
     }
 
+    /// Jobs whose claim met an occurrence that had run by a clock that was ahead: they have gone on to the one after it,
+    /// which has its turn with the next claim.
+    fn moved_on(&self) -> Found<Vec<i64>> {
+        if self.next_before.is_empty() {
+            return Ok(Vec::new());
+        }
+        let next = rows::next_of_all(&self.observer)?;
+        let moved =
+            |(id, at): &&(i64, i64)| self.next_before.iter().any(|(before, was)| before == id && was != at);
+        Ok(next.iter().filter(moved).map(|(id, _)| *id).collect())
+    }
+
     /// Nothing of a higher priority that this process could have claimed was left behind a lower one.
     fn look_at_priorities(&mut self, slot: usize, claims: &[ClaimRow]) -> Found<()> {
         let Some(life) = &self.lives[slot] else { return Ok(()) };
         let foreign = life.kinds.len() == 1;
+        let mut not_asked = self.new_to_claims.clone();
+        not_asked.extend(self.moved_on()?);
+        let not_asked = format!("{not_asked:?}");
         for claim in claims {
             let passed_over = rows::number(
                 &self.observer,
@@ -233,14 +248,7 @@ impl World {
                    AND NOT EXISTS (SELECT 1 FROM mainspring_runs WHERE id > ?5 AND job_id = other.id)
                    AND id NOT IN (SELECT value FROM json_each(?6))
                  LIMIT 1",
-                rusqlite::params![
-                    claim.queue,
-                    self.now(),
-                    claim.job,
-                    foreign,
-                    claims[0].id - 1,
-                    format!("{:?}", self.new_to_claims)
-                ],
+                rusqlite::params![claim.queue, self.now(), claim.job, foreign, claims[0].id - 1, not_asked],
             )?;
             if let Some(other) = passed_over {
                 return Err(format!("run {} of job {} was claimed before job {other}", claim.id, claim.job));

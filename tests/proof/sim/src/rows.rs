@@ -192,6 +192,17 @@ pub(crate) fn number(conn: &Connection, sql: &'static str, with: impl rusqlite::
         .map_err(text)
 }
 
+/// The jobs that have a next occurrence, and which it is.
+pub(crate) fn next_of_all(conn: &Connection) -> Rows<Vec<(i64, i64)>> {
+    let mut statement = conn
+        .prepare_cached(
+            "SELECT id, scheduled_for_ms FROM mainspring_jobs WHERE claimable = 1 AND scheduled_for_ms IS NOT NULL",
+        )
+        .map_err(text)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    rows.map_err(text)?.collect::<Result<_, _>>().map_err(text)
+}
+
 /// Two numbers that a query comes to; `None` if it finds no row.
 pub(crate) fn pair(conn: &Connection, sql: &'static str) -> Rows<Option<(i64, i64)>> {
     conn.prepare_cached(sql)
