@@ -283,3 +283,24 @@ async fn a_retry_of_a_parked_job_runs_no_occurrence_before_its_time() {
     assert_eq!(world.next("hourly").await, "05 14:00:00");
     world.is_sound().await;
 }
+
+/// Found by the simulator: a job was cancelled, and what it had missed by then went on record. A person asked for another
+/// attempt at its last occurrence, and the schedule went on with the one after that: it ran what stood on record as
+/// missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_of_a_cancelled_job_goes_on_with_what_comes_next_and_not_with_what_is_on_record() {
+    let world = World::running_at("2026-01-05T08:30:00Z").await;
+    let earliest = held().catch_up(CatchUp::earliest());
+    world.queue.schedule("hourly", cron("0 * * * *"), earliest).await.unwrap();
+    world.go("2026-01-05T09:00:00Z").await;
+    world.go("2026-01-05T11:30:00Z").await;
+    world.queue.cancel("hourly").await.unwrap();
+    world.go("2026-01-05T12:10:00Z").await;
+    world.queue.retry("hourly").await.unwrap();
+    world.until_calls(2).await;
+    world.release().await;
+    assert_eq!(world.ran("hourly").await, ["05 09:00:00 schedule", "05 09:00:00 retry"]);
+    assert_eq!(world.missed("hourly").await, ["05 10:00:00 - 05 11:00:00 x2 downtime"]);
+    assert_eq!(world.next("hourly").await, "05 13:00:00");
+    world.is_sound().await;
+}

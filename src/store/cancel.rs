@@ -5,12 +5,16 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::Tx;
 use super::ending::{Ended, Ending, end_run, require_open};
 use super::enqueue::holder;
+use super::insert::calendar_of;
 use super::read::require_job;
 use super::schedule::close_old_schedule;
+use super::set_back::take_back_what_is_ahead;
 use crate::error::{Error, Result};
 use crate::exchange::{Deliver, Then};
 use crate::job::{Job, JobId};
+use crate::plan;
 use crate::run::{ErrorClass, Outcome, RunId};
+use crate::schedule::ScheduleKind;
 use crate::time::Timestamp;
 
 const ASK_TO_STOP: &str = "
@@ -81,6 +85,11 @@ SET attempt = max(attempt, 1 + coalesce((
     SELECT max(attempt)
     FROM mainspring_runs
     WHERE job_id = :id AND scheduled_for_ms = :scheduled_for_ms AND request_id IS NULL), 0))
+WHERE id = :id";
+
+const GO_ON_AFTERWARDS: &str = "
+UPDATE mainspring_jobs
+SET then_scheduled_for_ms = :scheduled_for_ms, then_run_at_ms = :run_at_ms, schedule_activated_at_ms = :now_ms
 WHERE id = :id";
 
 const LAST_OUTCOME: &str = "
@@ -179,6 +188,25 @@ pub(crate) fn retry(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
     }
     tx.prepare_cached(COUNT_ATTEMPTS)?
         .execute(named_params! { ":id": id, ":scheduled_for_ms": occurrence })?;
+    go_on_afterwards(tx, &job, now)
+}
+
+/// A schedule that had ended, and was accounted for up to its end, has its next occurrence after now: what came before
+/// stands on record, or came when there was no schedule.
+fn go_on_afterwards(tx: &Connection, job: &Job, now: Timestamp) -> Result<()> {
+    let ended = job.finished_at.is_some() && job.scheduled_for.is_none();
+    if !ended || !matches!(job.schedule.kind(), ScheduleKind::Every | ScheduleKind::Cron) {
+        return Ok(());
+    }
+    let calendar = calendar_of(tx, &job.schedule)?;
+    let Some(next) = plan::first(&job.position(calendar.as_ref()), now) else { return Ok(()) };
+    take_back_what_is_ahead(tx, job, now)?;
+    tx.prepare_cached(GO_ON_AFTERWARDS)?.execute(named_params! {
+        ":id": job.id,
+        ":scheduled_for_ms": next.scheduled_for,
+        ":run_at_ms": next.run_at,
+        ":now_ms": now,
+    })?;
     Ok(())
 }
 
