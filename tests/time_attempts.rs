@@ -11,7 +11,7 @@
 #[path = "support/timed.rs"]
 mod timed;
 
-use mainspring::plan::CatchUp;
+use mainspring::plan::{CatchUp, Overlap};
 use mainspring::{NewJob, Prune, Schedule};
 use timed::*;
 
@@ -302,5 +302,30 @@ async fn a_retry_of_a_cancelled_job_goes_on_with_what_comes_next_and_not_with_wh
     assert_eq!(world.ran("hourly").await, ["05 09:00:00 schedule", "05 09:00:00 retry"]);
     assert_eq!(world.missed("hourly").await, ["05 10:00:00 - 05 11:00:00 x2 downtime"]);
     assert_eq!(world.next("hourly").await, "05 13:00:00");
+    world.is_sound().await;
+}
+
+/// Found by the simulator: a job had finished, ran once more because somebody had asked for it, and another job had its
+/// unique key by then. Resumed meanwhile, it was no longer finished, and two held the key: the resume failed; and the end
+/// of one of several such runs could not be recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_finished_holds_its_unique_key_no_more_whatever_of_it_runs() {
+    let world = World::running_at("2026-01-05T08:30:00Z").await;
+    let noon = || held().overlap(Overlap::Allow(2)).at(at("2026-01-05T12:00:00Z")).unique("key");
+    let first = world.queue.enqueue(noon()).await.unwrap().id();
+    world.queue.cancel(first).await.unwrap();
+    let second = world.queue.enqueue(noon()).await.unwrap().id();
+    assert_ne!(first, second);
+    for calls in 1..=2 {
+        world.queue.run_now(first).await.unwrap();
+        world.until_calls(calls).await;
+    }
+    world.queue.pause(first, None).await.unwrap();
+    world.queue.resume(first).await.unwrap();
+    for _ in 0..2 {
+        world.release().await;
+        assert!(world.queue.get(first).await.unwrap().finished_at.is_some());
+    }
+    assert_eq!(world.queue.enqueue(noon()).await.unwrap().id(), second);
     world.is_sound().await;
 }

@@ -32,7 +32,7 @@ WHERE name IS NOT NULL
     AND finished_at_ms IS NULL
     AND (
         coalesce(then_scheduled_for_ms, scheduled_for_ms) > :now_ms
-        OR coalesce(then_scheduled_for_ms, scheduled_for_ms) IS NULL
+        OR schedule_kind = 'after_each' AND coalesce(then_scheduled_for_ms, scheduled_for_ms) IS NULL
     )"
 );
 
