@@ -219,15 +219,20 @@ impl World {
         Ok(())
     }
 
-    /// Jobs whose claim met an occurrence that had run by a clock that was ahead: they have gone on to the one after it,
-    /// which has its turn with the next claim.
+    /// Jobs whose claim met an occurrence that had run before, by a clock that was ahead or since somebody had asked for
+    /// it: they have gone on to the one after it, which has its turn with the next claim.
     fn moved_on(&self) -> Found<Vec<i64>> {
         if self.next_before.is_empty() {
             return Ok(Vec::new());
         }
+        let met_one = |id: &i64, was: i64, at: i64| {
+            let of_job = self.ledger.occurrences.get(id);
+            was < at && of_job.is_some_and(|of_job| of_job.run.range(was..at).next().is_some())
+        };
         let next = rows::next_of_all(&self.observer)?;
-        let moved =
-            |(id, at): &&(i64, i64)| self.next_before.iter().any(|(before, was)| before == id && was != at);
+        let moved = |(id, at): &&(i64, i64)| {
+            self.next_before.iter().any(|(before, was)| before == id && met_one(id, *was, *at))
+        };
         Ok(next.iter().filter(moved).map(|(id, _)| *id).collect())
     }
 
