@@ -329,3 +329,19 @@ async fn a_job_that_finished_holds_its_unique_key_no_more_whatever_of_it_runs() 
     assert_eq!(world.queue.enqueue(noon()).await.unwrap().id(), second);
     world.is_sound().await;
 }
+
+/// Found by the simulator: a job with a delay after each run was cancelled, and later somebody asked for one run of it. The
+/// end of that run named the next one, and so on: the cancelled schedule went on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_by_hand_of_a_cancelled_job_does_not_begin_its_schedule_again() {
+    let world = World::running_at("2026-01-05T08:30:00Z").await;
+    world.queue.schedule("job", Schedule::after_each(secs(600)).unwrap(), quick()).await.unwrap();
+    world.queue.cancel("job").await.unwrap();
+    world.queue.run_now("job").await.unwrap();
+    world.until_calls(1).await;
+    world.settle().await;
+    assert_eq!(world.next("job").await, "");
+    world.go("2026-01-05T12:00:00Z").await;
+    assert_eq!(world.ran("job").await, ["05 08:30:00 manual"]);
+    world.is_sound().await;
+}
