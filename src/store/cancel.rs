@@ -223,6 +223,9 @@ fn occurrence_to_retry(tx: &Connection, job: &Job, now: Timestamp) -> Result<Tim
     if let Some((last, _)) = ended.filter(|(_, outcome)| *outcome != Outcome::Succeeded) {
         return Ok(last);
     }
+    if let Some(last) = job.last_scheduled_for.filter(|_| waits_for_a_decision(job)) {
+        return Ok(last);
+    }
     let held = job.scheduled_for.filter(|_| job.parked_at.is_some());
     if let Some(held) = held.filter(|held| *held <= now) {
         return Ok(held);
@@ -239,6 +242,12 @@ fn occurrence_to_retry(tx: &Connection, job: &Job, now: Timestamp) -> Result<Tim
         }
     };
     Err(Error::WrongState { job: job.id, why })
+}
+
+/// A one-shot that was parked with its run: had that succeeded, it would have finished.
+fn waits_for_a_decision(job: &Job) -> bool {
+    let is_open_end = job.parked_at.is_some() && job.finished_at.is_none() && job.scheduled_for.is_none();
+    is_open_end && !job.schedule.is_recurring()
 }
 
 /// How the last attempt at an occurrence ended; `None` if it was pruned.
