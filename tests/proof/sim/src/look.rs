@@ -78,8 +78,12 @@ impl World {
     }
 
     fn look_at_deliveries(&mut self) -> Found<()> {
-        let unsettled: Vec<i64> = self.ledger.unsettled.iter().copied().collect();
-        for run in unsettled {
+        if self.ledger.unsettled.is_empty() {
+            return Ok(());
+        }
+        let undelivered = rows::undelivered(&self.observer)?;
+        let others = self.ledger.unsettled.iter().copied().filter(|run| !undelivered.contains(run));
+        for run in others.collect::<Vec<_>>() {
             let Some(row) = rows::end_of(&self.observer, run)? else {
                 return Err(format!("run {run} is gone, and its output was not settled"));
             };
@@ -229,7 +233,7 @@ impl World {
             let of_job = self.ledger.occurrences.get(id);
             was < at && of_job.is_some_and(|of_job| of_job.run.range(was..at).next().is_some())
         };
-        let next = rows::next_of_all(&self.observer)?;
+        let next = rows::due(&self.observer, self.now())?;
         let moved = |(id, at): &&(i64, i64)| {
             self.next_before.iter().any(|(before, was)| before == id && met_one(id, *was, *at))
         };

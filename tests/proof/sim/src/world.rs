@@ -87,7 +87,7 @@ pub(crate) struct World {
     pub(crate) names: u64,
     /// What this step brought by other ways than its claims: it was not there when they were made.
     pub(crate) new_to_claims: Vec<i64>,
-    /// What each job was to run next before this step, once one may meet an occurrence that has run.
+    /// What each job that was due was to run next before this step, once one may meet an occurrence that has run.
     pub(crate) next_before: Vec<(i64, i64)>,
     /// A job whose row is told whenever it changes, for those who have to understand a finding.
     watched: Option<i64>,
@@ -246,7 +246,7 @@ impl World {
     pub(crate) fn step_of(&mut self, slot: usize) -> Found<()> {
         self.latest = self.latest.max(self.now());
         if self.counts.of("jumps back") > 0 || self.counts.of("backfills") > 0 {
-            self.next_before = rows::next_of_all(&self.observer)?;
+            self.next_before = rows::due(&self.observer, self.now())?;
         }
         let life = self.life(slot)?;
         life.process.step();
