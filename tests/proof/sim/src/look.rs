@@ -7,7 +7,7 @@ use mainspring::Policies;
 use crate::Found;
 use crate::grid::Grid;
 use crate::ledger::{End, Errand, RunFact};
-use crate::rows::{self, ClaimRow, JobRow};
+use crate::rows::{self, ClaimRow, EndRow, JobRow};
 use crate::world::World;
 
 impl World {
@@ -30,17 +30,19 @@ impl World {
             return Ok(());
         }
         let open: BTreeSet<i64> = rows::open_runs(&self.observer)?.into_iter().collect();
-        let ended: Vec<i64> = self.ledger.open.iter().copied().filter(|run| !open.contains(run)).collect();
-        for run in ended {
-            self.look_at_end(run)?;
+        let mut ended = Vec::new();
+        for run in self.ledger.open.iter().copied().filter(|run| !open.contains(run)) {
+            let Some(row) = rows::end_of(&self.observer, run)? else {
+                return Err(format!("run {run} has ended and has no completion"));
+            };
+            ended.push((row.class.as_deref() == Some("owner_died"), run, row));
         }
-        Ok(())
+        // A step does what it was asked for, and then recovers what the dead have left.
+        ended.sort_by_key(|(died, run, _)| (*died, *run));
+        ended.into_iter().try_for_each(|(_, run, row)| self.look_at_end(run, row))
     }
 
-    fn look_at_end(&mut self, run: i64) -> Found<()> {
-        let Some(row) = rows::end_of(&self.observer, run)? else {
-            return Err(format!("run {run} has ended and has no completion"));
-        };
+    fn look_at_end(&mut self, run: i64, row: EndRow) -> Found<()> {
         let job = rows::job(&self.observer, self.ledger.runs[&run].job)?;
         let assumes = job.as_ref().is_none_or(|job| job.on_interrupt == "assume_ran");
         let end = End { outcome: row.outcome, class: row.class, output: row.output };
