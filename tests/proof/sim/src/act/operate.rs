@@ -197,8 +197,11 @@ impl World {
                 self.ledger.runs.get_mut(&run).ok_or("no such run")?.post = before;
                 Ok(())
             }
+            // It may have been done, or not, or been refused of a run that was pruned.
             Asked::Died => {
-                self.ledger.unsettled.insert(run);
+                if rows::end_of(&self.observer, run)?.is_some_and(|row| row.delivery == "pending") {
+                    self.ledger.unsettled.insert(run);
+                }
                 Ok(())
             }
         }
