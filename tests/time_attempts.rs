@@ -11,7 +11,7 @@
 #[path = "support/timed.rs"]
 mod timed;
 
-use mainspring::plan::CatchUp;
+use mainspring::plan::{CatchUp, Overlap};
 use mainspring::{NewJob, Prune, Schedule};
 use timed::*;
 
@@ -195,7 +195,8 @@ async fn an_occurrence_whose_runs_were_pruned_is_not_tried_again() {
     assert!(refused.contains("were pruned") && refused.contains("run_now"), "{refused}");
     assert_eq!(world.ran("daily").await, ["05 12:00:00 manual"]);
     assert_eq!(world.next("daily").await, "06 08:00:00");
-    world.is_sound().await;
+    // What was pruned is accounted for no more.
+    assert!(world.queue.doctor().await.unwrap().is_empty());
 }
 
 /// Somebody took the time away for which another attempt waited. It is due now, and what comes after it is what it was.
@@ -211,5 +212,136 @@ async fn an_attempt_that_lost_its_time_is_due_and_not_forgotten() {
     world.settle().await;
     assert_eq!(world.ran("hourly").await, ["05 11:00:00 schedule", "05 11:00:00 retry"]);
     assert_eq!(world.next("hourly").await, "05 12:00:00");
+    world.is_sound().await;
+}
+
+/// Found by the simulator: a job that had finished ran once more because somebody had asked for it. Cancelled while that
+/// run went on, it was only that run that was asked to stop; and when somebody released it, another attempt began of a
+/// job that was cancelled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_job_makes_no_other_attempt_at_what_was_asked_for() {
+    use nix::sys::signal::{Signal, kill};
+    let now = "2026-01-05T08:30:00Z";
+    let world = World::at(now);
+    let job = world.queue.enqueue(held().at(at("2026-01-05T12:00:00Z"))).await.unwrap().id();
+    world.queue.cancel(job).await.unwrap();
+    world.queue.run_now(job).await.unwrap();
+    let process = Process::start(world.path(), at(now));
+    kill(process.pid(), Signal::SIGSTOP).unwrap();
+    let run = world.queue.runs(job, 10).await.unwrap()[0].id;
+    // The cancel waits for the end of the run.
+    let (cancelled, released) = tokio::join!(world.queue.cancel(job), world.queue.release(run, true));
+    assert_eq!(cancelled.unwrap().stopped, [run]);
+    released.unwrap();
+    let cancelled = world.queue.get(job).await.unwrap();
+    assert_eq!((cancelled.requests, cancelled.next_run_at), (0, None));
+    assert_eq!(world.queue.runs(job, 10).await.unwrap().len(), 1);
+    world.is_sound().await;
+}
+
+/// Found by the simulator: a run was asked for of a job whose own run was overdue. It woke the job at once, which was
+/// later than it had been due: whatever had come due in between went first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_does_not_put_off_an_own_run_that_is_overdue() {
+    let mut world = World::at("2026-01-05T11:30:00Z");
+    world.queue.schedule("noon", cron("0 12 * * *"), quick()).await.unwrap();
+    world.queue.schedule("later", cron("15 12 * * *"), quick()).await.unwrap();
+    world.clock.set(at("2026-01-05T12:30:00Z"));
+    world.queue.run_now("noon").await.unwrap();
+    assert_eq!(world.next("noon").await, "05 12:00:00");
+    world.start_with(1).await;
+    world.until_calls(3).await;
+    world.settle().await;
+    assert_eq!(world.calls()[0].name, "noon");
+    assert_eq!(short(world.calls()[0].occurrence), "05 12:00:00");
+    assert_eq!(world.next("noon").await, "06 12:00:00");
+    world.is_sound().await;
+}
+
+/// Found by the simulator: one run failed often enough for its job to be parked while another one of it went on and
+/// succeeded. A retry took the occurrence that comes next for the one that the parked job had been kept from, and ran it
+/// hours before its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_of_a_parked_job_runs_no_occurrence_before_its_time() {
+    let world = World::running_at("2026-01-05T11:30:00Z").await;
+    let job = world.queue.schedule("hourly", cron("0 * * * *"), quick()).await.unwrap().id();
+    world.go("2026-01-05T12:00:00Z").await;
+    rusqlite::Connection::open(world.path())
+        .unwrap()
+        .execute(
+            "UPDATE mainspring_jobs SET parked_at_ms = 1767614400000, park_reason = 'it failed' WHERE id = ?1",
+            [job.0],
+        )
+        .unwrap();
+    let refused = world.queue.retry("hourly").await.unwrap_err().to_string();
+    assert!(refused.contains("has not come") && refused.contains("resume"), "{refused}");
+    world.clock.set(at("2026-01-05T13:10:00Z"));
+    world.queue.retry("hourly").await.unwrap();
+    world.settle().await;
+    assert_eq!(world.ran("hourly").await.len(), 2);
+    assert_eq!(short(world.calls()[1].occurrence), "05 13:00:00");
+    assert_eq!(world.next("hourly").await, "05 14:00:00");
+    world.is_sound().await;
+}
+
+/// Found by the simulator: a job was cancelled, and what it had missed by then went on record. A person asked for another
+/// attempt at its last occurrence, and the schedule went on with the one after that: it ran what stood on record as
+/// missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_of_a_cancelled_job_goes_on_with_what_comes_next_and_not_with_what_is_on_record() {
+    let world = World::running_at("2026-01-05T08:30:00Z").await;
+    let earliest = held().catch_up(CatchUp::earliest());
+    world.queue.schedule("hourly", cron("0 * * * *"), earliest).await.unwrap();
+    world.go("2026-01-05T09:00:00Z").await;
+    world.go("2026-01-05T11:30:00Z").await;
+    world.queue.cancel("hourly").await.unwrap();
+    world.go("2026-01-05T12:10:00Z").await;
+    world.queue.retry("hourly").await.unwrap();
+    world.until_calls(2).await;
+    world.release().await;
+    assert_eq!(world.ran("hourly").await, ["05 09:00:00 schedule", "05 09:00:00 retry"]);
+    assert_eq!(world.missed("hourly").await, ["05 10:00:00 - 05 11:00:00 x2 downtime"]);
+    assert_eq!(world.next("hourly").await, "05 13:00:00");
+    world.is_sound().await;
+}
+
+/// Found by the simulator: a job had finished, ran once more because somebody had asked for it, and another job had its
+/// unique key by then. Resumed meanwhile, it was no longer finished, and two held the key: the resume failed; and the end
+/// of one of several such runs could not be recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_finished_holds_its_unique_key_no_more_whatever_of_it_runs() {
+    let world = World::running_at("2026-01-05T08:30:00Z").await;
+    let noon = || held().overlap(Overlap::Allow(2)).at(at("2026-01-05T12:00:00Z")).unique("key");
+    let first = world.queue.enqueue(noon()).await.unwrap().id();
+    world.queue.cancel(first).await.unwrap();
+    let second = world.queue.enqueue(noon()).await.unwrap().id();
+    assert_ne!(first, second);
+    for calls in 1..=2 {
+        world.queue.run_now(first).await.unwrap();
+        world.until_calls(calls).await;
+    }
+    world.queue.pause(first, None).await.unwrap();
+    world.queue.resume(first).await.unwrap();
+    for _ in 0..2 {
+        world.release().await;
+        assert!(world.queue.get(first).await.unwrap().finished_at.is_some());
+    }
+    assert_eq!(world.queue.enqueue(noon()).await.unwrap().id(), second);
+    world.is_sound().await;
+}
+
+/// Found by the simulator: a job with a delay after each run was cancelled, and later somebody asked for one run of it. The
+/// end of that run named the next one, and so on: the cancelled schedule went on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_by_hand_of_a_cancelled_job_does_not_begin_its_schedule_again() {
+    let world = World::running_at("2026-01-05T08:30:00Z").await;
+    world.queue.schedule("job", Schedule::after_each(secs(600)).unwrap(), quick()).await.unwrap();
+    world.queue.cancel("job").await.unwrap();
+    world.queue.run_now("job").await.unwrap();
+    world.until_calls(1).await;
+    world.settle().await;
+    assert_eq!(world.next("job").await, "");
+    world.go("2026-01-05T12:00:00Z").await;
+    assert_eq!(world.ran("job").await, ["05 08:30:00 manual"]);
     world.is_sound().await;
 }

@@ -48,8 +48,13 @@ pub fn taken_back(
         let settled = slots.next(miss.to).is_none_or(|next| next <= now || has_run(next));
         return Some(*miss).filter(|_| settled);
     }
-    if miss.to <= now {
+    up_to(position, miss, now)
+}
+
+/// What is left of a row of misses if nothing after `end` is to be on record; `None` if nothing is left.
+pub fn up_to(position: &Position<'_>, miss: &Miss, end: Timestamp) -> Option<Miss> {
+    if miss.to <= end {
         return Some(*miss);
     }
-    (miss.from <= now).then(|| slots.shortened(miss, now))
+    (miss.from <= end).then(|| position.slots().shortened(miss, end))
 }

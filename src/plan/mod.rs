@@ -22,7 +22,7 @@ use crate::schedule::{Calendar, Schedule, ScheduleKind};
 use crate::time::Timestamp;
 
 pub use self::claim::at_claim;
-pub use self::clock::{on_clock_set_back, taken_back};
+pub use self::clock::{on_clock_set_back, taken_back, up_to};
 pub use self::end::{at_completion, at_edit, at_interruption, on_resume};
 pub use self::first::{after_attempt, backfill, first, following, repaired};
 pub use self::ledger::around;

@@ -7,6 +7,9 @@ use crate::time::Timestamp;
 
 /// What to drop: runs with their completions, finished jobs without a name, and misses.
 ///
+/// Nobody knows of what was dropped: if the wall clock is then set back to before it, its occurrences come again and are
+/// run again.
+///
 /// ```
 /// use mainspring::Prune;
 /// use std::time::Duration;

@@ -196,7 +196,7 @@ impl Queue {
     }
 
     /// Gives a job that failed, was parked, or waits for its next attempt, another attempt at once, at the same
-    /// occurrence. Its attempts are counted anew.
+    /// occurrence. Its attempts are counted anew. A schedule that was cancelled goes on afterwards.
     ///
     /// # Errors
     /// [`Error::AlreadyRunning`](crate::Error::AlreadyRunning); [`Error::WrongState`](crate::Error::WrongState) if there

@@ -5,12 +5,16 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::Tx;
 use super::ending::{Ended, Ending, end_run, require_open};
 use super::enqueue::holder;
+use super::insert::calendar_of;
 use super::read::require_job;
 use super::schedule::close_old_schedule;
+use super::set_back::take_back_what_is_ahead;
 use crate::error::{Error, Result};
 use crate::exchange::{Deliver, Then};
 use crate::job::{Job, JobId};
+use crate::plan;
 use crate::run::{ErrorClass, Outcome, RunId};
+use crate::schedule::ScheduleKind;
 use crate::time::Timestamp;
 
 const ASK_TO_STOP: &str = "
@@ -32,7 +36,8 @@ const DROP_REQUESTS: &str = "
 DELETE FROM mainspring_requests INDEXED BY mainspring_requests_of_job
 WHERE job_id = :id";
 
-// The schedule ends with this revision: a run that was claimed before it plans nothing more.
+// The schedule ends with this revision: a run that was claimed before it plans nothing more. One that had finished stays
+// finished, whatever of it runs: somebody else may have its unique key by now.
 const FINISH: &str = "
 UPDATE mainspring_jobs
 SET revision = revision + 1,
@@ -47,7 +52,7 @@ SET revision = revision + 1,
     then_scheduled_for_ms = NULL,
     then_run_at_ms = NULL,
     last_outcome = CASE WHEN open_runs = 0 THEN 'cancelled' ELSE last_outcome END,
-    finished_at_ms = CASE WHEN open_runs = 0 THEN :now_ms END,
+    finished_at_ms = CASE WHEN open_runs = 0 THEN :now_ms ELSE finished_at_ms END,
     updated_at_ms = :now_ms
 WHERE id = :id";
 
@@ -82,6 +87,11 @@ SET attempt = max(attempt, 1 + coalesce((
     WHERE job_id = :id AND scheduled_for_ms = :scheduled_for_ms AND request_id IS NULL), 0))
 WHERE id = :id";
 
+const GO_ON_AFTERWARDS: &str = "
+UPDATE mainspring_jobs
+SET then_scheduled_for_ms = :scheduled_for_ms, then_run_at_ms = :run_at_ms, schedule_activated_at_ms = :now_ms
+WHERE id = :id";
+
 const LAST_OUTCOME: &str = "
 SELECT (SELECT outcome FROM mainspring_completions WHERE run_id = r.id) AS outcome
 FROM mainspring_runs r INDEXED BY mainspring_runs_occurrence
@@ -105,7 +115,9 @@ pub(crate) struct Cancelled {
 pub(crate) fn cancel_job(tx: &Connection, id: JobId, now: Timestamp) -> Result<Cancelled> {
     let job = readable_job(tx, id)?;
     let stopping = stop_open_runs(tx, id, now)?;
-    if job.as_ref().is_none_or(|job| job.finished_at.is_none() || job.requests > 0) {
+    // One that has finished may run what was asked for besides.
+    let goes_on = |job: &Job| job.finished_at.is_none() || job.requests > 0 || job.open_runs > 0;
+    if job.as_ref().is_none_or(goes_on) {
         close_schedule(tx, job.as_ref(), now)?;
         tx.prepare_cached(DROP_REQUESTS)?.execute(named_params! { ":id": id })?;
         tx.prepare_cached(FINISH)?.execute(named_params! { ":id": id, ":now_ms": now })?;
@@ -159,7 +171,7 @@ pub(crate) fn retry(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
     if job.open_runs > 0 {
         return Err(Error::AlreadyRunning(id));
     }
-    let occurrence = occurrence_to_retry(tx, &job)?;
+    let occurrence = occurrence_to_retry(tx, &job, now)?;
     if let Some(key) = job.unique_key.as_deref().filter(|_| job.finished_at.is_some())
         && let Some((held_by, _)) = holder(tx, &job.kind, key)?
     {
@@ -176,12 +188,31 @@ pub(crate) fn retry(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
     }
     tx.prepare_cached(COUNT_ATTEMPTS)?
         .execute(named_params! { ":id": id, ":scheduled_for_ms": occurrence })?;
+    go_on_afterwards(tx, &job, now)
+}
+
+/// A schedule that had ended, and was accounted for up to its end, has its next occurrence after now: what came before
+/// stands on record, or came when there was no schedule.
+fn go_on_afterwards(tx: &Connection, job: &Job, now: Timestamp) -> Result<()> {
+    let ended = job.finished_at.is_some() && job.scheduled_for.is_none();
+    if !ended || !matches!(job.schedule.kind(), ScheduleKind::Every | ScheduleKind::Cron) {
+        return Ok(());
+    }
+    let calendar = calendar_of(tx, &job.schedule)?;
+    let Some(next) = plan::first(&job.position(calendar.as_ref()), now) else { return Ok(()) };
+    take_back_what_is_ahead(tx, job, now)?;
+    tx.prepare_cached(GO_ON_AFTERWARDS)?.execute(named_params! {
+        ":id": job.id,
+        ":scheduled_for_ms": next.scheduled_for,
+        ":run_at_ms": next.run_at,
+        ":now_ms": now,
+    })?;
     Ok(())
 }
 
 /// The occurrence that waits for another attempt, or the last one if it is on record that it did not succeed, or the one
 /// that a parked job was kept from.
-fn occurrence_to_retry(tx: &Connection, job: &Job) -> Result<Timestamp> {
+fn occurrence_to_retry(tx: &Connection, job: &Job, now: Timestamp) -> Result<Timestamp> {
     if let Some(waiting) = job.scheduled_for.filter(|_| job.attempt > 1) {
         return Ok(waiting);
     }
@@ -192,10 +223,17 @@ fn occurrence_to_retry(tx: &Connection, job: &Job) -> Result<Timestamp> {
     if let Some((last, _)) = ended.filter(|(_, outcome)| *outcome != Outcome::Succeeded) {
         return Ok(last);
     }
-    if let Some(held) = job.scheduled_for.filter(|_| job.parked_at.is_some()) {
+    if let Some(last) = job.last_scheduled_for.filter(|_| waits_for_a_decision(job)) {
+        return Ok(last);
+    }
+    let held = job.scheduled_for.filter(|_| job.parked_at.is_some());
+    if let Some(held) = held.filter(|held| *held <= now) {
         return Ok(held);
     }
     let why = match (job.last_scheduled_for, ended) {
+        _ if held.is_some() => {
+            "it is parked, and its next occurrence has not come: let it go on with `resume`"
+        }
         (None, _) => "it has never run: there is nothing to try again",
         (Some(_), Some(_)) => "its last occurrence has succeeded: ask for another run with `run_now`",
         // The row's own last outcome may be that of a run that was asked for besides.
@@ -204,6 +242,12 @@ fn occurrence_to_retry(tx: &Connection, job: &Job) -> Result<Timestamp> {
         }
     };
     Err(Error::WrongState { job: job.id, why })
+}
+
+/// A one-shot that was parked with its run: had that succeeded, it would have finished.
+fn waits_for_a_decision(job: &Job) -> bool {
+    let is_open_end = job.parked_at.is_some() && job.finished_at.is_none() && job.scheduled_for.is_none();
+    is_open_end && !job.schedule.is_recurring()
 }
 
 /// How the last attempt at an occurrence ended; `None` if it was pruned.

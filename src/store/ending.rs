@@ -84,7 +84,7 @@ macro_rules! ending_job_columns {
          starts_at_ms, ends_at_ms, max_runs, jitter_ms, calendar, expires_at_ms, on_unknown_delivery, overlap, \
          max_open_runs, policies, schedule_activated_at_ms, schedule_revision, planned_run_at_ms, scheduled_for_ms, \
          attempt, failed_attempts, then_scheduled_for_ms, then_run_at_ms, open_runs, running_at_ms, running_run_id, runs_started, failures_in_a_row, \
-         interruptions_in_a_row"
+         interruptions_in_a_row, finished_at_ms"
     };
 }
 
@@ -99,6 +99,7 @@ SELECT max(id) AS id, claimed_at_ms
 FROM mainspring_runs INDEXED BY mainspring_runs_open
 WHERE ended_at_ms IS NULL AND job_id = :job_id";
 
+// One that had finished before what was asked for besides stays finished: another job may have its unique key by now.
 const UPDATE_JOB: &str = "
 UPDATE mainspring_jobs
 SET next_run_at_ms = :next_run_at_ms,
@@ -117,7 +118,7 @@ SET next_run_at_ms = :next_run_at_ms,
     last_outcome = :outcome,
     failures_in_a_row = :failures_in_a_row,
     interruptions_in_a_row = :interruptions_in_a_row,
-    finished_at_ms = :finished_at_ms
+    finished_at_ms = coalesce(:finished_at_ms, finished_at_ms)
 WHERE id = :id";
 
 const REQUEST_AGAIN: &str = "
@@ -162,6 +163,8 @@ struct EndingJob {
     runs_started: u32,
     failures_in_a_row: u32,
     interruptions_in_a_row: u32,
+    /// Its schedule has ended; what runs was asked for besides.
+    had_finished: bool,
 }
 
 impl EndingJob {
@@ -264,6 +267,7 @@ fn read_job(row: &Row<'_>) -> Result<EndingJob> {
         runs_started: c.clamped_count("runs_started")?,
         failures_in_a_row: c.clamped_count("failures_in_a_row")?,
         interruptions_in_a_row: c.clamped_count("interruptions_in_a_row")?,
+        had_finished: c.read::<Option<i64>>("finished_at_ms")?.is_some(),
     })
 }
 
@@ -364,12 +368,13 @@ fn close_open_run(tx: &Connection, run_id: RunId, job_id: JobId, job: &mut Endin
 }
 
 /// Another attempt comes unless the next occurrence is due before it, the job has expired by then, or the schedule
-/// was changed meanwhile.
+/// was changed or ended meanwhile.
 fn may_try_again(run: &EndedRun, job: &EndingJob, at: Timestamp) -> bool {
-    if run.request_id.is_some() || run.trigger == plan::Trigger::Backfill {
-        return true;
-    }
     let schedule_is_newer = job.schedule_revision > run.job_revision;
+    if run.request_id.is_some() || run.trigger == plan::Trigger::Backfill {
+        // What was asked for outlives another schedule, and not the end of all: the job itself was cancelled.
+        return !(run.cancelled && schedule_is_newer && job.scheduled_for.is_none());
+    }
     let overtaken = job.schedule.is_recurring() && job.schedules_next().is_some_and(|next| next.run_at <= at);
     let expired = job.expires_at.is_some_and(|expiry| expiry <= at);
     !schedule_is_newer && !overtaken && !expired
@@ -454,9 +459,11 @@ fn plan_next(
     job: &mut EndingJob,
     now: Timestamp,
 ) -> Result<()> {
-    // Without a next time since it is to be counted from here, and not since somebody has cancelled the job.
+    // Without a next time since it is to be counted from here, and not since somebody has cancelled the job, be it before
+    // this run was asked for or while it went on.
     let waits_for_the_end = job.schedule.kind() == ScheduleKind::AfterEach
         && job.scheduled_for.is_none()
+        && !job.had_finished
         && job.schedule_revision <= run.job_revision;
     let overdue = job.own_run_at.is_some_and(|at| at <= now);
     // Where several may run, an occurrence waits for the end of one only while as many run as may.

@@ -16,6 +16,7 @@ UPDATE mainspring_jobs
 SET paused_at_ms = coalesce(paused_at_ms, :now_ms), pause_reason = :reason, ready = 0, updated_at_ms = :now_ms
 WHERE id = :id";
 
+// One that had finished stays finished while something of it runs that was asked for besides.
 const RESUME: &str = "
 UPDATE mainspring_jobs
 SET paused_at_ms = NULL,
@@ -26,7 +27,10 @@ SET paused_at_ms = NULL,
     interruptions_in_a_row = 0,
     next_run_at_ms = max(1, coalesce(min(next_run_at_ms, planned_run_at_ms), next_run_at_ms)),
     ready = 0,
-    finished_at_ms = CASE WHEN scheduled_for_ms IS NULL AND open_runs = 0 THEN coalesce(finished_at_ms, :now_ms) END,
+    finished_at_ms = CASE
+        WHEN scheduled_for_ms IS NULL AND open_runs = 0 THEN coalesce(finished_at_ms, :now_ms)
+        ELSE finished_at_ms
+    END,
     updated_at_ms = :now_ms
 WHERE id = :id";
 

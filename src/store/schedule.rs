@@ -6,6 +6,7 @@ use super::insert::{bump_revision, calendar_of, describe, insert_declared, set_s
 use super::misses;
 use super::pause::pass_over;
 use super::rows::{job, job_columns, overlap_columns};
+use super::set_back::take_back_what_is_ahead;
 use crate::error::{Error, Result};
 use crate::job::{Job, JobSpec, Scheduled};
 use crate::plan;
@@ -48,6 +49,7 @@ pub(crate) fn schedule(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Resul
     describe(tx, stored.id, spec, now)?;
     if !same_schedule {
         close_old_schedule(tx, &stored, now)?;
+        take_back_what_is_ahead(tx, &stored, now)?;
         set_schedule(tx, stored.id, spec, now)?;
     } else if spec.enabled && !stored.enabled {
         // Like a pause: it piles up no backlog.

@@ -21,6 +21,7 @@ FROM mainspring_runs
 ORDER BY id DESC
 LIMIT 1";
 
+// One whose next occurrence the end of its run will name has none, and misses that may lie ahead.
 const RAN_AHEAD: &str = concat!(
     "SELECT ",
     job_columns!(),
@@ -29,7 +30,10 @@ FROM mainspring_jobs INDEXED BY mainspring_jobs_name
 WHERE name IS NOT NULL
     AND schedule_kind <> 'at'
     AND finished_at_ms IS NULL
-    AND coalesce(then_scheduled_for_ms, scheduled_for_ms) > :now_ms"
+    AND (
+        coalesce(then_scheduled_for_ms, scheduled_for_ms) > :now_ms
+        OR schedule_kind = 'after_each' AND coalesce(then_scheduled_for_ms, scheduled_for_ms) IS NULL
+    )"
 );
 
 const MISSES_AHEAD: &str = "
@@ -173,6 +177,18 @@ pub(crate) fn set_back(tx: &Connection, by: Duration, now: Timestamp) -> Result<
         }
     }
     Ok(moved)
+}
+
+/// What is on record of a schedule for times that have not come, by a clock that was ahead, is taken back when another
+/// schedule takes its place: that one has occurrences of its own then. A job that had ended when the clock was set back
+/// was left as it was.
+pub(super) fn take_back_what_is_ahead(tx: &Connection, job: &Job, now: Timestamp) -> Result<()> {
+    let calendar = calendar_of(tx, &job.schedule)?;
+    let position = job.position(calendar.as_ref());
+    for (id, miss) in misses_ahead(tx, job.id, now)? {
+        take_back(tx, id, &miss, plan::up_to(&position, &miss, now))?;
+    }
+    Ok(())
 }
 
 fn plan_anew(tx: &Connection, job: &Job, now: Timestamp) -> Result<bool> {

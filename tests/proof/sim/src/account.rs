@@ -15,7 +15,9 @@ impl World {
         else {
             return Ok(());
         };
-        let (known, earlier) = (self.ledger.job(job.id).accounted, self.ledger.job(job.id).earlier_misses);
+        let fact = self.ledger.job(job.id);
+        let (known, earlier, earlier_runs) = (fact.accounted, fact.earlier_misses, fact.earlier_runs);
+        let cancelled = fact.cancelled_at.unwrap_or(i64::MAX);
         let from = job.activated.max(known).max(self.accounted_from);
         let misses = rows::misses(&self.observer, job.id, from)?;
         let none = Default::default();
@@ -24,11 +26,16 @@ impl World {
         let until = match job.ahead {
             _ if closed => now,
             Some(ahead) => now.min(ahead - 1),
-            // The end of all is known by what is on record of it.
+            // The end of all is known by what is on record of it: by the last claim, and not by the latest occurrence,
+            // for which a clock may have been ahead. Nor is it what an earlier schedule left there, or what had been
+            // claimed by a clock that was ahead when somebody cancelled the job.
             None => {
-                let run = seen.run.range(..=now).next_back().copied();
-                let missed = misses.iter().map(|miss| miss.to).filter(|to| *to <= now).max();
-                now.min(run.max(missed).unwrap_or(from))
+                let runs = seen.run.range(..=now).filter(|(at, _)| !seen.backfilled.contains(at));
+                let last = runs.max_by_key(|(_, run)| **run).filter(|(_, run)| **run > earlier_runs);
+                let run = last.map(|(at, _)| *at);
+                let missed = misses.iter().filter(|miss| miss.id > earlier && miss.to <= now);
+                let missed = missed.map(|miss| miss.to).max();
+                now.min(cancelled).min(run.max(missed).unwrap_or(from))
             }
         };
         let occurrences = grid.between(from.max(until - MOST * 1_000), until);
@@ -42,13 +49,13 @@ impl World {
             let on_record: Vec<_> = on_record.collect();
             let reasons: Vec<&str> =
                 on_record.iter().filter(|miss| miss.id > earlier).map(|miss| miss.reason.as_str()).collect();
-            let (run, asked_for) = (seen.run.contains(&at), seen.backfilled.contains(&at));
+            let (run, asked_for) = (seen.run.contains_key(&at), seen.backfilled.contains(&at));
             let what = || format!("occurrence {} of job {}", mainspring::Timestamp::from_millis(at), job.id);
             match reasons.as_slice() {
                 [] if !run && on_record.is_empty() => {
                     return Err(format!("{} is neither run, nor missed, nor ahead", what()));
                 }
-                [_] if run && !asked_for => {
+                [_] if run && !asked_for && !self.was_pruned(job.id, at)? => {
                     return Err(format!("{} was run and is on record as missed: {reasons:?}", what()));
                 }
                 [] | [_] => {}
@@ -59,6 +66,14 @@ impl World {
             self.ledger.job(job.id).accounted = until.max(known);
         }
         Ok(())
+    }
+
+    /// Whether the runs of an occurrence are gone that were there. A clock that was set back lets runs end, and be old
+    /// enough to be pruned, whose occurrences lie ahead: then nothing tells that those were run.
+    fn was_pruned(&self, job: i64, at: i64) -> Found<bool> {
+        let runs = "SELECT count(*) FROM mainspring_runs
+                    WHERE job_id = ?1 AND scheduled_for_ms = ?2 AND request_id IS NULL";
+        Ok(at <= self.whole_from && rows::number(&self.observer, runs, [job, at])? == Some(0))
     }
 
     /// The accounts of all jobs, and whether the library says the same.
@@ -88,5 +103,6 @@ impl World {
         for job in self.ledger.jobs.values_mut() {
             job.accounted = job.accounted.min(now);
         }
+        self.ledger.mark_what_comes_again(now);
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct RunFact {
     pub(crate) reported: Vec<&'static str>,
     /// The attempts that its errand had when it was claimed.
     pub(crate) max_attempts: u32,
+    /// It was claimed as one that is assumed to have run if it is interrupted.
+    pub(crate) assumed: bool,
     pub(crate) end: Option<End>,
     pub(crate) post: Post,
 }
@@ -60,6 +62,8 @@ pub(crate) struct Progress {
     pub(crate) failed: u32,
     /// Some of its attempts may have been pruned.
     pub(crate) forgotten: bool,
+    /// Its occurrence comes again by a clock that was set back, and some of its attempts may have been pruned.
+    pub(crate) comes_again: bool,
     /// Whether its last attempt may be followed by another one, and if not, why.
     pub(crate) no_more: Option<&'static str>,
 }
@@ -77,6 +81,8 @@ pub(crate) struct JobFact {
     pub(crate) pruned: bool,
     /// Somebody was told that it is cancelled, and nobody has asked for more of it since.
     pub(crate) cancelled: bool,
+    /// When somebody asked for its cancellation: its schedule ended then.
+    pub(crate) cancelled_at: Option<i64>,
     /// Somebody was told that it is paused, and nobody has resumed it since.
     pub(crate) paused: bool,
     /// Somebody asked for another attempt at what has ended.
@@ -85,6 +91,8 @@ pub(crate) struct JobFact {
     pub(crate) deaths_in_a_row: u32,
     /// Misses up to this one may be those of an earlier schedule, for which the clock was ahead.
     pub(crate) earlier_misses: i64,
+    /// The same of runs.
+    pub(crate) earlier_runs: i64,
     /// Up to here every occurrence was found on record.
     pub(crate) accounted: i64,
 }
@@ -92,15 +100,16 @@ pub(crate) struct JobFact {
 /// The occurrences of a job that have a run, for the accounts.
 #[derive(Debug, Default)]
 pub(crate) struct Occurrences {
-    pub(crate) run: BTreeSet<i64>,
+    /// Each with its first run.
+    pub(crate) run: BTreeMap<i64, i64>,
     /// Those of them that a person asked for after they had been missed.
     pub(crate) backfilled: BTreeSet<i64>,
 }
 
 impl Occurrences {
-    fn note(&mut self, run: &RunFact) {
+    fn note(&mut self, id: i64, run: &RunFact) {
         if let Errand::Occurrence(at) = run.errand {
-            self.run.insert(at);
+            self.run.entry(at).or_insert(id);
             if run.backfill {
                 self.backfilled.insert(at);
             }
@@ -129,6 +138,14 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn job(&mut self, id: i64) -> &mut JobFact {
         self.jobs.entry(id).or_default()
+    }
+
+    /// Some history may have been pruned, or a clock was set back: of what lies ahead, nobody may know that it has run.
+    pub(crate) fn mark_what_comes_again(&mut self, now: i64) {
+        for ((_, errand), progress) in &mut self.errands {
+            let is_ahead = matches!(errand, Errand::Occurrence(at) if *at > now);
+            progress.comes_again |= progress.forgotten && is_ahead;
+        }
     }
 
     /// A run was claimed.
@@ -168,7 +185,7 @@ impl Ledger {
             return Err(format!("run {id}: its owner {} is none that lives", run.owner));
         }
         (progress.attempts, progress.last_run) = (run.attempt, id);
-        self.occurrences.entry(run.job).or_default().note(&run);
+        self.occurrences.entry(run.job).or_default().note(id, &run);
         self.open.insert(id);
         self.runs.insert(id, run);
         self.last_run = self.last_run.max(id);
@@ -233,6 +250,9 @@ impl Ledger {
                 if class == "owner_died" && self.dead.get(&run.owner) != Some(&true) {
                     return Err(format!("run {id} was taken from owner {}, who lives", run.owner));
                 }
+                // Whoever lives decides by what it was given with the claim, and who finds a dead one by what stands
+                // there now: the job may have been declared anew in between.
+                let assumes = if class == "shutdown" { run.assumed } else { assumes };
                 progress.no_more = match class {
                     "owner_died" | "shutdown" if assumes => {
                         Some("was interrupted, and is assumed to have run")

@@ -7,7 +7,7 @@ use mainspring::Policies;
 use crate::Found;
 use crate::grid::Grid;
 use crate::ledger::{End, Errand, RunFact};
-use crate::rows::{self, ClaimRow, JobRow};
+use crate::rows::{self, ClaimRow, EndRow, JobRow};
 use crate::world::World;
 
 impl World {
@@ -30,17 +30,19 @@ impl World {
             return Ok(());
         }
         let open: BTreeSet<i64> = rows::open_runs(&self.observer)?.into_iter().collect();
-        let ended: Vec<i64> = self.ledger.open.iter().copied().filter(|run| !open.contains(run)).collect();
-        for run in ended {
-            self.look_at_end(run)?;
+        let mut ended = Vec::new();
+        for run in self.ledger.open.iter().copied().filter(|run| !open.contains(run)) {
+            let Some(row) = rows::end_of(&self.observer, run)? else {
+                return Err(format!("run {run} has ended and has no completion"));
+            };
+            ended.push((row.class.as_deref() == Some("owner_died"), run, row));
         }
-        Ok(())
+        // A step does what it was asked for, and then recovers what the dead have left.
+        ended.sort_by_key(|(died, run, _)| (*died, *run));
+        ended.into_iter().try_for_each(|(_, run, row)| self.look_at_end(run, row))
     }
 
-    fn look_at_end(&mut self, run: i64) -> Found<()> {
-        let Some(row) = rows::end_of(&self.observer, run)? else {
-            return Err(format!("run {run} has ended and has no completion"));
-        };
+    fn look_at_end(&mut self, run: i64, row: EndRow) -> Found<()> {
         let job = rows::job(&self.observer, self.ledger.runs[&run].job)?;
         let assumes = job.as_ref().is_none_or(|job| job.on_interrupt == "assume_ran");
         let end = End { outcome: row.outcome, class: row.class, output: row.output };
@@ -78,8 +80,12 @@ impl World {
     }
 
     fn look_at_deliveries(&mut self) -> Found<()> {
-        let unsettled: Vec<i64> = self.ledger.unsettled.iter().copied().collect();
-        for run in unsettled {
+        if self.ledger.unsettled.is_empty() {
+            return Ok(());
+        }
+        let undelivered = rows::undelivered(&self.observer)?;
+        let others = self.ledger.unsettled.iter().copied().filter(|run| !undelivered.contains(run));
+        for run in others.collect::<Vec<_>>() {
             let Some(row) = rows::end_of(&self.observer, run)? else {
                 return Err(format!("run {run} is gone, and its output was not settled"));
             };
@@ -147,6 +153,7 @@ impl World {
             called: false,
             reported: Vec::new(),
             max_attempts: policies.max_attempts,
+            assumed: job.on_interrupt == "assume_ran",
             end: None,
             post: Default::default(),
         };
@@ -157,11 +164,33 @@ impl World {
             "retry" => "retries",
             _ => "scheduled runs",
         });
+        self.forget_what_comes_again(claim, run.errand)?;
         self.ledger.claimed(id, run, held_back)?;
         if self.ledger.open_of(job.id) > job.max_open_runs {
             return Err(format!("run {id}: more runs of job {} are open than may be", job.id));
         }
         if asked_for || claim.attempt > 1 { Ok(()) } else { self.look_at_occurrence(claim, &job) }
+    }
+
+    /// A run of the wrong time that was pruned is known to nobody when its occurrence comes again: it is a new one. As
+    /// long as one of its runs is on record, it is not.
+    fn forget_what_comes_again(&mut self, claim: &ClaimRow, errand: Errand) -> Found<()> {
+        let key = (claim.job, errand);
+        let comes_again = self.ledger.errands.get(&key).is_some_and(|progress| progress.comes_again);
+        if claim.attempt > 1 || !comes_again {
+            return Ok(());
+        }
+        let before = rows::number(
+            &self.observer,
+            "SELECT count(*) FROM mainspring_runs
+             WHERE job_id = ?1 AND scheduled_for_ms = ?2 AND request_id IS NULL AND id < ?3",
+            [claim.job, claim.occurrence, claim.id],
+        )?;
+        if before == Some(0) {
+            self.ledger.errands.remove(&key);
+            self.counts.add("occurrences that were forgotten and came again");
+        }
+        Ok(())
     }
 
     fn held_back(&self, job: &JobRow, asked_for: bool) -> Option<&'static str> {
@@ -196,10 +225,30 @@ impl World {
         Ok(())
     }
 
+    /// Jobs whose claim met an occurrence that had run before, by a clock that was ahead or since somebody had asked for
+    /// it: they have gone on to the one after it, which has its turn with the next claim.
+    fn moved_on(&self) -> Found<Vec<i64>> {
+        if self.next_before.is_empty() {
+            return Ok(Vec::new());
+        }
+        let met_one = |id: &i64, was: i64, at: i64| {
+            let of_job = self.ledger.occurrences.get(id);
+            was < at && of_job.is_some_and(|of_job| of_job.run.range(was..at).next().is_some())
+        };
+        let next = rows::due(&self.observer, self.now())?;
+        let moved = |(id, at): &&(i64, i64)| {
+            self.next_before.iter().any(|(before, was)| before == id && met_one(id, *was, *at))
+        };
+        Ok(next.iter().filter(moved).map(|(id, _)| *id).collect())
+    }
+
     /// Nothing of a higher priority that this process could have claimed was left behind a lower one.
     fn look_at_priorities(&mut self, slot: usize, claims: &[ClaimRow]) -> Found<()> {
         let Some(life) = &self.lives[slot] else { return Ok(()) };
         let foreign = life.kinds.len() == 1;
+        let mut not_asked = self.new_to_claims.clone();
+        not_asked.extend(self.moved_on()?);
+        let not_asked = format!("{not_asked:?}");
         for claim in claims {
             let passed_over = rows::number(
                 &self.observer,
@@ -210,14 +259,7 @@ impl World {
                    AND NOT EXISTS (SELECT 1 FROM mainspring_runs WHERE id > ?5 AND job_id = other.id)
                    AND id NOT IN (SELECT value FROM json_each(?6))
                  LIMIT 1",
-                rusqlite::params![
-                    claim.queue,
-                    self.now(),
-                    claim.job,
-                    foreign,
-                    claims[0].id - 1,
-                    format!("{:?}", self.new_to_claims)
-                ],
+                rusqlite::params![claim.queue, self.now(), claim.job, foreign, claims[0].id - 1, not_asked],
             )?;
             if let Some(other) = passed_over {
                 return Err(format!("run {} of job {} was claimed before job {other}", claim.id, claim.job));

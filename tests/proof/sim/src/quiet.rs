@@ -7,6 +7,10 @@ use crate::world::{PROCESSES, World};
 
 /// Recurring jobs go on for ever; what is due by then has ended.
 const QUIET_MS: u64 = 36 * 3_600_000;
+/// Recurring jobs have shown by then that they go on; what comes often is held back, so that the end of what takes
+/// longer is waited for.
+const PATIENCE: u64 = 3_000;
+const OFTEN_MS: i64 = 600_000;
 /// More steps than this without an end are a circle.
 const MOST_STEPS: u32 = 30_000;
 
@@ -32,6 +36,9 @@ impl World {
             if idle {
                 if self.is_all_over()? {
                     break;
+                }
+                if steps > PATIENCE {
+                    self.hold_what_comes_often(dice)?;
                 }
                 let ms = self.until_something(QUIET_MS)?;
                 self.clock.pass(ms);
@@ -68,20 +75,41 @@ impl World {
         Ok(before == (self.ledger.last_run, self.data_version))
     }
 
-    fn is_all_over(&self) -> Found<bool> {
-        let left = rows::number(
+    /// Pauses the recurring jobs that come soon and have nothing else to end. What is overdue stays as it is, to be found.
+    fn hold_what_comes_often(&mut self, dice: &mut Dice) -> Found<()> {
+        let now = self.now();
+        loop {
+            let next = rows::number(
+                &self.observer,
+                "SELECT id FROM mainspring_jobs
+                 WHERE claimable = 1 AND schedule_kind <> 'at' AND attempt = 1 AND requests = 0 AND open_runs = 0
+                   AND next_run_at_ms > ?1 AND next_run_at_ms <= ?2
+                 LIMIT 1",
+                [now, now + OFTEN_MS],
+            )?;
+            let Some(job) = next else { return Ok(()) };
+            self.pause_at_the_end(job, dice)?;
+        }
+    }
+
+    /// The job that comes to its end last of those that do, and when its turn is.
+    fn last_to_end(&self) -> Found<Option<(i64, i64)>> {
+        rows::pair(
             &self.observer,
-            "SELECT count(*) FROM mainspring_jobs
+            "SELECT id, next_run_at_ms FROM mainspring_jobs
              WHERE claimable = 1 AND (schedule_kind = 'at' OR attempt > 1 OR requests > 0)
-               AND queue NOT IN (SELECT name FROM mainspring_queues WHERE paused_at_ms IS NOT NULL)",
-            [],
-        )?;
+               AND queue NOT IN (SELECT name FROM mainspring_queues WHERE paused_at_ms IS NOT NULL)
+             ORDER BY next_run_at_ms DESC LIMIT 1",
+        )
+    }
+
+    fn is_all_over(&self) -> Found<bool> {
         let pending = rows::number(
             &self.observer,
             "SELECT count(*) FROM mainspring_completions WHERE delivery IN ('pending', 'started')",
             [],
         )?;
-        Ok(left == Some(0) && pending == Some(0) && self.ledger.open.is_empty())
+        Ok(self.last_to_end()?.is_none() && pending == Some(0) && self.ledger.open.is_empty())
     }
 
     fn nothing_is_left(&mut self) -> Found<()> {
@@ -122,8 +150,10 @@ impl World {
         let jobs = rows::jobs(&self.observer)?;
         let due: Vec<_> = jobs.iter().filter(|job| job.next_run.is_some_and(|at| at <= self.now())).collect();
         Ok(format!(
-            "{why}; due: {due:?}; open: {:?}; unsettled: {:?}",
-            self.ledger.open, self.ledger.unsettled
+            "{why}; last to end: {:?}; open: {:?}; unsettled: {:?}; due: {due:?}",
+            self.last_to_end()?,
+            self.ledger.open,
+            self.ledger.unsettled
         ))
     }
 }

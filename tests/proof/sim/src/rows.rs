@@ -1,5 +1,7 @@
 //! What the simulator reads of the file, through a connection of its own.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 type Rows<T> = Result<T, String>;
@@ -49,6 +51,20 @@ pub(crate) fn open_runs(conn: &Connection) -> Rows<Vec<i64>> {
     let mut statement = conn
         .prepare_cached(
             "SELECT id FROM mainspring_runs INDEXED BY mainspring_runs_open WHERE ended_at_ms IS NULL",
+        )
+        .map_err(text)?;
+    statement.query_map([], |row| row.get(0)).map_err(text)?.collect::<Result<_, _>>().map_err(text)
+}
+
+/// The runs whose outputs wait for their delivery or are being delivered.
+pub(crate) fn undelivered(conn: &Connection) -> Rows<HashSet<i64>> {
+    let mut statement = conn
+        .prepare_cached(
+            "SELECT run_id FROM mainspring_completions INDEXED BY mainspring_completions_pending
+             WHERE delivery = 'pending' AND delivery_owner_id IS NULL
+             UNION ALL
+             SELECT run_id FROM mainspring_completions INDEXED BY mainspring_completions_owned
+             WHERE delivery_owner_id IS NOT NULL AND delivery IN ('pending', 'started')",
         )
         .map_err(text)?;
     statement.query_map([], |row| row.get(0)).map_err(text)?.collect::<Result<_, _>>().map_err(text)
@@ -189,6 +205,27 @@ pub(crate) fn number(conn: &Connection, sql: &'static str, with: impl rusqlite::
         .query_row(with, |row| row.get(0))
         .optional()
         .map(Option::flatten)
+        .map_err(text)
+}
+
+/// The jobs that are due, and the occurrence that each of them is due for.
+pub(crate) fn due(conn: &Connection, now: i64) -> Rows<Vec<(i64, i64)>> {
+    let mut statement = conn
+        .prepare_cached(
+            "SELECT id, scheduled_for_ms FROM mainspring_jobs
+             WHERE next_run_at_ms <= ?1 AND scheduled_for_ms IS NOT NULL AND claimable = 1",
+        )
+        .map_err(text)?;
+    let rows = statement.query_map([now], |row| Ok((row.get(0)?, row.get(1)?)));
+    rows.map_err(text)?.collect::<Result<_, _>>().map_err(text)
+}
+
+/// Two numbers that a query comes to; `None` if it finds no row.
+pub(crate) fn pair(conn: &Connection, sql: &'static str) -> Rows<Option<(i64, i64)>> {
+    conn.prepare_cached(sql)
+        .map_err(text)?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
         .map_err(text)
 }
 

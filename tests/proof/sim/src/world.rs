@@ -87,6 +87,8 @@ pub(crate) struct World {
     pub(crate) names: u64,
     /// What this step brought by other ways than its claims: it was not there when they were made.
     pub(crate) new_to_claims: Vec<i64>,
+    /// What each job that was due was to run next before this step, once one may meet an occurrence that has run.
+    pub(crate) next_before: Vec<(i64, i64)>,
     /// A job whose row is told whenever it changes, for those who have to understand a finding.
     watched: Option<i64>,
     watched_row: String,
@@ -123,6 +125,7 @@ impl World {
             calm: false,
             names: 0,
             new_to_claims: Vec::new(),
+            next_before: Vec::new(),
             watched: std::env::var(WATCH).ok().and_then(|job| job.parse().ok()),
             watched_row: String::new(),
             digest: 0xcbf2_9ce4_8422_2325,
@@ -242,6 +245,9 @@ impl World {
     /// One step of a process's writer, and what came of it.
     pub(crate) fn step_of(&mut self, slot: usize) -> Found<()> {
         self.latest = self.latest.max(self.now());
+        if self.counts.of("jumps back") > 0 || self.counts.of("backfills") > 0 {
+            self.next_before = rows::due(&self.observer, self.now())?;
+        }
         let life = self.life(slot)?;
         life.process.step();
         if let Some(error) = life.process.last_error() {

@@ -58,8 +58,10 @@ impl World {
         self.account(job, false)?;
         let newest = "SELECT max(id) FROM mainspring_misses WHERE job_id = ?1";
         let newest = rows::number(&self.observer, newest, [job.id])?.unwrap_or_default();
+        let last_run = self.ledger.last_run;
         let fact = self.ledger.job(job.id);
-        (fact.cancelled, fact.earlier_misses) = (false, newest);
+        (fact.cancelled, fact.cancelled_at) = (false, None);
+        (fact.earlier_misses, fact.earlier_runs) = (newest, last_run);
         Ok(())
     }
 

@@ -80,6 +80,7 @@ impl World {
             post.taken = true;
         }
         match self.ask(slot, dice, settle)? {
+            Asked::Died if answer == 1 => self.look_at_refused(run),
             Asked::Died => Ok(()),
             Asked::Answered(Err(Error::ClaimLost(_))) => {
                 Err(format!("the delivery of run {run} was taken from its owner, who lives"))
@@ -87,6 +88,15 @@ impl World {
             Asked::Answered(Err(error)) => Err(format!("the delivery of run {run} is not settled: {error}")),
             Asked::Answered(Ok(())) => self.look_at_settled(run, answer),
         }
+    }
+
+    /// The process died as it recorded that nothing was sent. If that is on record, nobody need doubt it.
+    fn look_at_refused(&mut self, run: i64) -> Found<()> {
+        let row = rows::end_of(&self.observer, run)?;
+        if row.is_some_and(|row| row.delivery == "pending") {
+            self.ledger.runs.get_mut(&run).ok_or("no such run")?.post.in_doubt = false;
+        }
+        Ok(())
     }
 
     fn look_at_settled(&mut self, run: i64, answer: u32) -> Found<()> {

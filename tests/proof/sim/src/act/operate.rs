@@ -95,10 +95,21 @@ impl World {
         Ok(())
     }
 
+    /// Pauses a job when there are no accidents any more.
+    pub(crate) fn pause_at_the_end(&mut self, job: i64, dice: &mut Dice) -> Found<()> {
+        let queue = self.life(0)?.process.queue().clone();
+        match done(self.ask(0, dice, async move { queue.pause(JobId(job), None).await })?) {
+            Some(Ok(())) => self.did(job, Verb::Pause),
+            other => Err(format!("job {job} cannot be paused: {other:?}")),
+        }
+    }
+
     /// What is allowed as soon as somebody has asked for it, whether they hear of it or not.
     fn may(&mut self, job: i64, verb: Verb) {
+        let now = self.now();
         let fact = self.ledger.job(job);
         match verb {
+            Verb::Cancel => fact.cancelled_at = Some(now),
             Verb::Resume => (fact.paused, fact.deaths_in_a_row) = (false, 0),
             Verb::RunNow | Verb::Backfill => fact.cancelled = false,
             Verb::Retry => (fact.cancelled, fact.retried, fact.deaths_in_a_row) = (false, true, 0),
@@ -186,8 +197,11 @@ impl World {
                 self.ledger.runs.get_mut(&run).ok_or("no such run")?.post = before;
                 Ok(())
             }
+            // It may have been done, or not, or been refused of a run that was pruned.
             Asked::Died => {
-                self.ledger.unsettled.insert(run);
+                if rows::end_of(&self.observer, run)?.is_some_and(|row| row.delivery == "pending") {
+                    self.ledger.unsettled.insert(run);
+                }
                 Ok(())
             }
         }
@@ -208,8 +222,12 @@ impl World {
             )
         });
         self.ledger.errands.values_mut().for_each(|progress| progress.forgotten = true);
+        let now = self.now();
+        self.ledger.mark_what_comes_again(now);
         self.accounted_from = self.accounted_from.max(since);
-        self.whole_from = if self.counts.of("jumps back") > 0 { self.latest } else { self.accounted_from };
+        // By number, any of the runs up to now may go.
+        let any_may_go = newest.is_some() || self.counts.of("jumps back") > 0;
+        self.whole_from = self.whole_from.max(if any_may_go { self.latest } else { self.accounted_from });
         let prune = self.life(slot)?.process.prune(Timestamp::from_millis(since), newest);
         if let Asked::Answered(Ok(_)) = self.ask(slot, dice, prune)? {
             self.counts.add("prunes");
