@@ -1,6 +1,6 @@
 //! What an acknowledged call has left in the file.
 
-use mainspring::Delivery;
+use mainspring::{Delivery, Outcome};
 use mainspring_proof_stage::Scenario;
 
 use crate::facts::Facts;
@@ -23,9 +23,7 @@ pub(crate) fn shows(scenario: Scenario, call: &str, facts: &Facts) -> Option<boo
         "resume" => Some(!is_paused(facts, "paused")),
         "remove" => Some(facts.job("removed").is_none()),
         "run-now" => Some(was_asked_for(facts, "by-hand")),
-        "retry-by-hand" => {
-            Some(facts.job("by-hand").is_some_and(|(_, job)| job.runs_started > 1 || !job.is_finished))
-        }
+        "retry-by-hand" => Some(is_tried_again(facts, "by-hand")),
         "redeliver" => Some(is_on_its_way(facts, "by-hand")),
         PRUNE => Some(facts.job("old").is_none()),
         _ => None,
@@ -44,6 +42,14 @@ fn is_stopped(facts: &Facts, label: &str) -> bool {
 fn was_asked_for(facts: &Facts, label: &str) -> bool {
     let Some((id, _)) = facts.job(label) else { return false };
     facts.requests.contains(&id) || facts.runs_of(id).any(|(_, run)| run.trigger == "manual")
+}
+
+/// Or needs no other attempt: where a cut took the first run and not what its handler knew of it, the next one succeeds.
+fn is_tried_again(facts: &Facts, label: &str) -> bool {
+    let Some((id, job)) = facts.job(label) else { return false };
+    let mut outcomes = facts.runs_of(id).filter_map(|(run, _)| facts.completions.get(&run));
+    let has_succeeded = outcomes.any(|completion| completion.outcome == Outcome::Succeeded);
+    job.runs_started > 1 || !job.is_finished || has_succeeded
 }
 
 fn is_on_its_way(facts: &Facts, label: &str) -> bool {

@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use mainspring_proof_sim::{Counts, Outcome, Template, shorten, simulate};
-use mainspring_proof_tally::Tier;
+use mainspring_proof_tally::{Mode, Tier};
 
-/// What the quick mode takes.
+/// What the quick mode takes, and of how many seeds.
 const MINIMUM: u64 = 2_000_000;
+const SEEDS: u64 = 1_000;
 /// Of how many steps a simulation is made, its end not counted.
-const STEPS: u64 = 2_000;
+const STEPS: u64 = 1_600;
 /// What must have happened how often in so many steps, or the simulation has become empty: about half of what does.
 const HAPPENED: &[(&str, u64)] = &[
     ("acknowledged enqueues", 20_000),
@@ -95,7 +96,9 @@ fn all(mut tier: Tier, template: &Template, apart: u64) -> ExitCode {
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
-                while found.load(Ordering::Relaxed) < ENOUGH && goes_on(&shared) {
+                while found.load(Ordering::Relaxed) < ENOUGH
+                    && goes_on(&shared, seeds.load(Ordering::Relaxed))
+                {
                     let seed = next.fetch_add(apart, Ordering::Relaxed);
                     let outcome = simulate(template, seed, 0..STEPS);
                     seeds.fetch_add(1, Ordering::Relaxed);
@@ -123,8 +126,9 @@ fn all(mut tier: Tier, template: &Template, apart: u64) -> ExitCode {
     tier.finish()
 }
 
-fn goes_on(tier: &Mutex<&mut Tier>) -> bool {
-    lock(tier).goes_on()
+fn goes_on(tier: &Mutex<&mut Tier>, seeds: u64) -> bool {
+    let tier = lock(tier);
+    tier.goes_on() || tier.mode() == Mode::Quick && seeds < SEEDS
 }
 
 /// Prints what was found, and the fewest steps that find it.
