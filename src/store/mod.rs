@@ -15,6 +15,7 @@ mod files;
 mod finish;
 mod history;
 mod identity;
+mod immediate;
 mod insert;
 mod lock_file;
 pub(crate) mod log;
@@ -53,6 +54,7 @@ mod year;
 use std::time::Duration;
 
 pub(crate) use database::Database;
+pub(crate) use immediate::Immediate;
 pub(crate) use lock_file::not_followed;
 pub use migrate::Migrated;
 pub use options::OpenOptions;

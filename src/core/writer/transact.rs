@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::batch::{Batch, Effects, Failed, Run, apply_all, apply_apart};
 use super::doubt::Unresolved;
@@ -15,7 +15,7 @@ use crate::policy::Durability;
 use crate::run::OwnerId;
 use crate::sabotage::{Bug, on};
 use crate::store::claim::{ClaimRequest, claim};
-use crate::store::{Sync, Tx, deliver, owners};
+use crate::store::{Immediate, Sync, Tx, deliver, owners};
 use crate::time::Timestamp;
 
 impl Core {
@@ -54,7 +54,7 @@ impl Core {
         let Some(conn) = &self.conn else { return Err(Failed::Before(Error::Closed)) };
         let before = conn.total_changes();
         let statements = Tx::on(conn);
-        let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+        let tx = Immediate::begin(conn)?;
         if self.changes.look(conn, &self.shared)? {
             self.stuck.clear();
         }
@@ -114,13 +114,13 @@ impl Core {
     /// Nobody is waited for.
     fn apply<'conn>(
         &self,
-        tx: Transaction<'conn>,
+        tx: Immediate<'conn>,
         conn: &'conn Connection,
         statements: &Tx<'_>,
         commands: &mut Hand<Box<dyn Work>>,
         sync: Sync,
         now: &mut Timestamp,
-    ) -> Result<(Transaction<'conn>, Effects)> {
+    ) -> Result<(Immediate<'conn>, Effects)> {
         // Whoever comes later may need a sync that was not chosen, and on a full disk it is not for everybody.
         let others_may_join = !self.log_room.is_full()
             && (sync == Sync::Full || self.shared.db.options().durability == Durability::Relaxed);
@@ -129,7 +129,7 @@ impl Core {
         while let Some(new @ [_, ..]) = commands.commands_mut().get_mut(applied..) {
             if apply_all(statements, new, &mut effects, *now)? == Run::OneFailed {
                 drop(tx);
-                let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+                let tx = Immediate::begin(conn)?;
                 let effects = apply_apart(statements, commands.commands_mut(), *now)?;
                 return Ok((tx, effects));
             }
