@@ -407,6 +407,27 @@ async fn an_owner_whose_name_is_no_text_hides_no_other_and_is_dead() {
     end(&test, engine).await;
 }
 
+/// It is tried again all the same: that it has an occurrence shows that it has not finished.
+#[tokio::test]
+async fn a_job_that_is_said_to_have_finished_while_it_runs_is_tried_again_and_hinders_nobody() {
+    let test = queue().await;
+    let (handler, mut calls) = puppet();
+    let engine = start(&test, |engine| engine.handler(handler)).await;
+    let job = test.queue().enqueue(NewJob::new(note("x")).max_attempts(2)).await.unwrap().id();
+    let call = calls.next().await;
+    edit(&test, job, "finished_at_ms = 5");
+    call.fail("no luck");
+    until("it has ended", || async { test.queue().status().await.unwrap().running == 0 }).await;
+    test.queue().enqueue(NewJob::new(note("another")).after(HOUR)).await.unwrap();
+    assert_eq!(test.queue().health().await.unwrap().last_error, None);
+    assert_eq!(test.queue().get(job).await.unwrap().finished_at, None);
+    test.clock().advance(MINUTE);
+    calls.next().await.succeed("done");
+    drain(&test).await;
+    assert_eq!(outcomes(test.queue(), job).await, [Outcome::Failed, Outcome::Succeeded]);
+    end(&test, engine).await;
+}
+
 /// A failed run that somebody had edited into the answer to a request could not be ended: its next attempt was another
 /// request of a kind that the schema does not know.
 #[tokio::test]

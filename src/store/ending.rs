@@ -99,7 +99,8 @@ SELECT max(id) AS id, claimed_at_ms
 FROM mainspring_runs INDEXED BY mainspring_runs_open
 WHERE ended_at_ms IS NULL AND job_id = :job_id";
 
-// One that had finished before what was asked for besides stays finished: another job may have its unique key by now.
+// One that had finished before what was asked for besides stays finished: another job may have its unique key by now. One
+// with an occurrence has not, whatever its row says.
 const UPDATE_JOB: &str = "
 UPDATE mainspring_jobs
 SET next_run_at_ms = :next_run_at_ms,
@@ -118,7 +119,7 @@ SET next_run_at_ms = :next_run_at_ms,
     last_outcome = :outcome,
     failures_in_a_row = :failures_in_a_row,
     interruptions_in_a_row = :interruptions_in_a_row,
-    finished_at_ms = coalesce(:finished_at_ms, finished_at_ms)
+    finished_at_ms = CASE WHEN :scheduled_for_ms IS NULL THEN coalesce(:finished_at_ms, finished_at_ms) END
 WHERE id = :id";
 
 const REQUEST_AGAIN: &str = "

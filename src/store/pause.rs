@@ -29,7 +29,7 @@ SET paused_at_ms = NULL,
     ready = 0,
     finished_at_ms = CASE
         WHEN scheduled_for_ms IS NULL AND open_runs = 0 THEN coalesce(finished_at_ms, :now_ms)
-        ELSE finished_at_ms
+        WHEN scheduled_for_ms IS NULL THEN finished_at_ms
     END,
     updated_at_ms = :now_ms
 WHERE id = :id";

@@ -29,7 +29,7 @@ SET ready = 0,
     last_run_at_ms = :now_ms,
     last_scheduled_for_ms = coalesce(:last_scheduled_for_ms, last_scheduled_for_ms),
     runs_started = runs_started + :counted,
-    finished_at_ms = CASE WHEN :from_request THEN finished_at_ms END
+    finished_at_ms = CASE WHEN :from_request AND :next_scheduled_for_ms IS NULL THEN finished_at_ms END
 WHERE id = :id AND claimable = 1";
 
 // The same for a job that runs once: what it leaves alone is as it would be set.

@@ -108,7 +108,7 @@ SET ready = 0,
     then_run_at_ms = NULL,
     finished_at_ms = CASE
         WHEN :scheduled_for_ms IS NULL AND open_runs = 0 AND requests = 0 THEN :now_ms
-        ELSE finished_at_ms
+        WHEN :scheduled_for_ms IS NULL THEN finished_at_ms
     END
 WHERE id = :id";
 
