@@ -6,7 +6,7 @@ pub(super) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 pub(super) use std::thread;
 pub(super) use std::time::Instant;
 
-/// So many pauses of the processor, a microsecond or two, lie between two looks.
+/// So many pauses of the processor lie between two looks.
 const PAUSES: u32 = 32;
 
 /// Looks again and again, for so long, whether something is so; whether it is.

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 /// A transaction that holds the lock of whoever writes from its beginning on. Unless it was committed, what was written in
 /// it is undone when it is dropped.
 ///
-/// Its first and its last statement stay prepared: to parse them each time takes as long as it does to change a row.
+/// Its first and its last statement stay prepared, and are not parsed for each transaction anew.
 pub(crate) struct Immediate<'conn> {
     conn: &'conn Connection,
 }
@@ -39,7 +39,7 @@ impl Drop for Immediate<'_> {
     fn drop(&mut self) {
         // Committed, rolled back, or undone by SQLite itself when something failed.
         if !self.conn.is_autocommit() {
-            // Whoever drops it has an error already; a connection that stays in its transaction is not used again.
+            // Whoever drops it has an error already. If even this fails, the next one cannot begin, and says so.
             let _undone = self.conn.execute_batch("ROLLBACK");
         }
     }
