@@ -1,10 +1,11 @@
 //! How many occurrences a range has, without walking through them: days by the month, times by the day.
 
-use chrono::{DateTime, Datelike, NaiveDate};
+use chrono::{Datelike, NaiveDate};
 use chrono_tz::Tz;
 
 use super::days::Days;
 use super::parse::Fields;
+use super::wall::date;
 use super::{Cron, made_up, shown_until};
 use crate::schedule::Gap;
 use crate::schedule::zone::{self, Jump};
@@ -69,11 +70,10 @@ impl Fields {
             return Some(0);
         }
         let (first, last) = (date(after)?, date(until)?);
-        let sets = self.days();
-        let days_before_last = days_from(&sets, first, last)?;
+        let days_before_last = self.days.count(first, last)?;
         let per_day = ones(self.seconds) * ones(self.minutes) * ones(self.hours);
-        let first_counts = u64::from(sets.iter().any(|days| days.includes(first)));
-        let last_counts = u64::from(sets.iter().any(|days| days.includes(last)));
+        let first_counts = u64::from(self.days.includes(first));
+        let last_counts = u64::from(self.days.includes(last));
         // All of the days from the first one on, less what is past on the first, and what is reached on the last.
         Some(
             days_before_last * per_day + last_counts * self.times_until(until)
@@ -93,26 +93,24 @@ impl Fields {
     }
 }
 
-/// How many days from `first` to before `end` are in any of the sets.
-fn days_from(sets: &[Days], first: NaiveDate, end: NaiveDate) -> Option<u64> {
-    let mut month = first.with_day(1)?;
-    let mut count = 0;
-    for _ in 0..MOST_MONTHS {
-        let mut days = sets.iter().fold(0, |bits, days| bits | days.of_month(month));
-        if (month.year(), month.month()) == (first.year(), first.month()) {
-            days &= u64::MAX << first.day();
+impl Days {
+    /// How many such days there are from `first` to before `end`.
+    fn count(&self, first: NaiveDate, end: NaiveDate) -> Option<u64> {
+        let mut month = first.with_day(1)?;
+        let mut count = 0;
+        for _ in 0..MOST_MONTHS {
+            let mut days = self.of_month(month);
+            if (month.year(), month.month()) == (first.year(), first.month()) {
+                days &= u64::MAX << first.day();
+            }
+            if (month.year(), month.month()) == (end.year(), end.month()) {
+                return Some(count + ones(days & ((1 << end.day()) - 1)));
+            }
+            count += ones(days);
+            month = month.checked_add_months(chrono::Months::new(1))?;
         }
-        if (month.year(), month.month()) == (end.year(), end.month()) {
-            return Some(count + ones(days & ((1 << end.day()) - 1)));
-        }
-        count += ones(days);
-        month = month.checked_add_months(chrono::Months::new(1))?;
+        None
     }
-    None
-}
-
-fn date(wall: i64) -> Option<NaiveDate> {
-    DateTime::from_timestamp(wall, 0).map(|at| at.date_naive())
 }
 
 fn ones(bits: u64) -> u64 {

@@ -1,10 +1,10 @@
-//! Which days an expression names, a month at a time, in bits: what the wall-clock engine cannot say.
+//! Which days an expression names, a month at a time, in bits.
 
 use chrono::{Datelike, NaiveDate};
 
-/// No month day, month and weekday that meet at all stay apart for longer: a 29 February on one weekday comes
-/// every 28 years, and after 40 across a century without a leap day.
-pub(super) const LONGEST_WAIT_YEARS: i32 = 41;
+/// No month day, month and weekday that meet at all stay apart for longer than 40 years: a 29 February on one
+/// weekday comes every 28, and after 40 across a century without a leap day.
+const MOST_MONTHS: u32 = 12 * 41;
 /// Bit 0 of each of five weeks.
 const EACH_WEEK: u64 = 1 | 1 << 7 | 1 << 14 | 1 << 21 | 1 << 28;
 
@@ -20,10 +20,6 @@ pub(super) struct MonthDays {
 impl MonthDays {
     pub(super) const NONE: Self = Self { plain: 0, nearest_weekday: 0, last: false, last_weekday: false };
     pub(super) const ALL: Self = Self { plain: 0xffff_fffe, ..Self::NONE };
-
-    fn is_plain(&self) -> bool {
-        self.nearest_weekday == 0 && !self.last && !self.last_weekday
-    }
 
     fn in_month(&self, month: Month) -> u64 {
         let mut days = self.plain;
@@ -58,10 +54,6 @@ impl WeekDays {
         self.nth |= bit(7 * nth.saturating_sub(1) + weekday);
     }
 
-    fn is_plain(&self) -> bool {
-        self.last == 0 && self.nth == 0
-    }
-
     fn in_month(&self, month: Month) -> u64 {
         let mut days = (week_from(self.plain, month.starts_on) * EACH_WEEK) << 1;
         for week in 0..5 {
@@ -74,23 +66,25 @@ impl WeekDays {
     }
 }
 
-/// Days that match a month, a day of the month and a day of the week at once.
+/// The days that the three day fields name together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Days {
     /// Bit n stands for month n.
     pub(super) months: u64,
     pub(super) month_days: MonthDays,
     pub(super) week_days: WeekDays,
+    /// Vixie's rule: a day field whose text starts with `*` restricts the other one; otherwise either may match.
+    pub(super) both: bool,
 }
 
 impl Days {
-    /// Whether plain numbers say it all, so that the wall-clock engine can find the days by itself.
-    pub(super) fn is_plain(&self) -> bool {
-        self.month_days.is_plain() && self.week_days.is_plain()
+    /// Whether any year has such a day: one of the fourteen kinds, by the weekday of 1 January and its length.
+    pub(super) fn ever_occur(&self) -> bool {
+        (0..7).any(|starts_on| self.occur_in_year(starts_on, false) || self.occur_in_year(starts_on, true))
     }
 
     /// Whether a year has such a day whose 1 January has the weekday `starts_on`.
-    pub(super) fn occur_in_year(&self, mut starts_on: u32, leap: bool) -> bool {
+    fn occur_in_year(&self, mut starts_on: u32, leap: bool) -> bool {
         for month in 1..=12 {
             let length = match month {
                 2 => 28 + u32::from(leap),
@@ -118,12 +112,15 @@ impl Days {
     pub(super) fn on_or_after(&self, date: NaiveDate) -> Option<NaiveDate> {
         let mut first = date.with_day(1)?;
         let mut days_left = u64::MAX << date.day();
-        for _ in 0..12 * LONGEST_WAIT_YEARS {
+        for _ in 0..MOST_MONTHS {
             let days = self.of_month(first) & days_left;
             if days != 0 {
                 return first.with_day(days.trailing_zeros());
             }
-            first = first.checked_add_months(chrono::Months::new(1))?;
+            first = match self.months & (u64::MAX << (first.month() + 1)) {
+                0 => NaiveDate::from_ymd_opt(first.year() + 1, self.months.trailing_zeros(), 1)?,
+                later => first.with_month(later.trailing_zeros())?,
+            };
             days_left = u64::MAX;
         }
         None
@@ -133,19 +130,23 @@ impl Days {
     pub(super) fn on_or_before(&self, date: NaiveDate) -> Option<NaiveDate> {
         let mut first = date.with_day(1)?;
         let mut days_left = (2 << date.day()) - 1;
-        for _ in 0..12 * LONGEST_WAIT_YEARS {
+        for _ in 0..MOST_MONTHS {
             let days = self.of_month(first) & days_left;
             if days != 0 {
                 return first.with_day(days.ilog2());
             }
-            first = first.checked_sub_months(chrono::Months::new(1))?;
+            first = match self.months & (bit(first.month()) - 1) {
+                0 => NaiveDate::from_ymd_opt(first.year() - 1, self.months.checked_ilog2()?, 1)?,
+                earlier => first.with_month(earlier.ilog2())?,
+            };
             days_left = u64::MAX;
         }
         None
     }
 
     fn in_month(&self, month: Month) -> u64 {
-        self.month_days.in_month(month) & self.week_days.in_month(month)
+        let (of_month, of_week) = (self.month_days.in_month(month), self.week_days.in_month(month));
+        if self.both { of_month & of_week } else { of_month | of_week }
     }
 
     fn has_month(&self, month: u32) -> bool {

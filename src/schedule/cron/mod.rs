@@ -1,4 +1,4 @@
-//! Crontab lines: parsed by us, computed by the `cron` crate as a clock on the wall, carried to instants by us.
+//! Crontab lines: parsed by us, days by arithmetic, times of day by the `cron` crate, carried to instants by us.
 //!
 //! The rule at clock changes is that of Vixie's cron. A *fixed* job (neither its minute nor its hour starts
 //! with `*`) fires at the first instant of each matching local minute, and once right after a jump of up to

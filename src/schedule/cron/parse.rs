@@ -9,25 +9,10 @@ pub(super) struct Fields {
     pub(super) seconds: u64,
     pub(super) minutes: u64,
     pub(super) hours: u64,
-    pub(super) months: u64,
-    pub(super) month_days: MonthDays,
-    pub(super) week_days: WeekDays,
-    /// Vixie's rule: a day field whose text starts with `*` restricts the other one; otherwise either may match.
-    pub(super) both_days: bool,
+    pub(super) days: Days,
     /// The minute or the hour field starts with `*`: the job runs by real time through clock changes.
     pub(super) wild: bool,
     pub(super) has_seconds: bool,
-}
-
-impl Fields {
-    /// The days on which it runs: one set, or two of which either may match.
-    pub(super) fn days(&self) -> Vec<Days> {
-        let both = Days { months: self.months, month_days: self.month_days, week_days: self.week_days };
-        if self.both_days {
-            return vec![both];
-        }
-        vec![Days { week_days: WeekDays::ALL, ..both }, Days { month_days: MonthDays::ALL, ..both }]
-    }
 }
 
 /// One field: its name, its range, and what is allowed there in words.
@@ -99,10 +84,12 @@ pub(super) fn parse(expression: &str) -> Result<Fields, ScheduleError> {
         seconds: second.map_or(Ok(1), |text| field(&SECOND, text))?,
         minutes: field(&MINUTE, minute)?,
         hours: field(&HOUR, hour)?,
-        months: field(&MONTH, month)?,
-        month_days: Field { kind: &DAY_OF_MONTH, expression }.month_days(month_day)?,
-        week_days: Field { kind: &DAY_OF_WEEK, expression }.week_days(week_day)?,
-        both_days: starts_with_star(month_day) || starts_with_star(week_day),
+        days: Days {
+            months: field(&MONTH, month)?,
+            month_days: Field { kind: &DAY_OF_MONTH, expression }.month_days(month_day)?,
+            week_days: Field { kind: &DAY_OF_WEEK, expression }.week_days(week_day)?,
+            both: starts_with_star(month_day) || starts_with_star(week_day),
+        },
         wild: minute.starts_with('*') || hour.starts_with('*'),
         has_seconds: second.is_some(),
     })

@@ -34,9 +34,9 @@ impl Cron {
             words.push(' ');
             words.push_str(&days);
         }
-        if self.fields.months != ALL_MONTHS {
+        if self.fields.days.months != ALL_MONTHS {
             words.push_str(" in ");
-            words.push_str(&list(&ranges(self.fields.months, |month| {
+            words.push_str(&list(&ranges(self.fields.days.months, |month| {
                 name(&MONTH_NAMES, month.wrapping_sub(1))
             })));
         }
@@ -79,13 +79,13 @@ impl Cron {
     }
 
     fn days(&self) -> String {
-        let month_days = month_day_words(&self.fields.month_days);
-        let week_days = week_day_words(&self.fields.week_days);
+        let month_days = month_day_words(&self.fields.days.month_days);
+        let week_days = week_day_words(&self.fields.days.week_days);
         match (month_days, week_days) {
             (None, None) => String::new(),
             (Some(days), None) => format!("on {days}"),
             (None, Some(days)) => format!("on {days}"),
-            (Some(of_month), Some(of_week)) if self.fields.both_days => {
+            (Some(of_month), Some(of_week)) if self.fields.days.both => {
                 format!("on {of_month} where it is {of_week}")
             }
             (Some(of_month), Some(of_week)) => format!("on {of_month} or on {of_week}"),
