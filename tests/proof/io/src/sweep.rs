@@ -18,7 +18,7 @@ const AT_ONCE: usize = 24;
 /// So many faults are met in one play: it costs far more than they do.
 const AT_A_TIME: usize = 4;
 /// So many faults of a quick run; not all are met, since what is met before changes what comes after.
-const FAULTS: u64 = 13_500;
+const FAULTS: u64 = 12_500;
 /// So often is a single fault tried when it is to show what several showed: threads do not run twice alike.
 const TRIES: usize = 3;
 /// So many violations are printed; a library that is broken breaks most cases.

@@ -17,7 +17,7 @@ use crate::worker::{ALOUD, WORKER, template};
 /// So many cases go on at once.
 const AT_ONCE: usize = 8;
 /// In a quick run one case of so many has two further kills; in a long one each has.
-const ONE_OF: usize = 3;
+const ONE_OF: usize = 5;
 /// So many violations are printed; a library that is broken breaks most cases.
 const MOST_VIOLATIONS: usize = 20;
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use mainspring::simulation::{Event, Process, Serves};
 use mainspring::{Durability, Error, OpenOptions, Result, Timestamp};
+use mainspring_proof_tally::drop_views;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
@@ -41,6 +42,7 @@ impl Template {
         let folder = folder()?;
         let path = folder.path().join("template.db");
         OpenOptions::new(&path).migrate().map_err(|error| error.to_string())?;
+        drop_views(&path)?;
         std::fs::read(path).map(Self).map_err(|error| error.to_string())
     }
 }

@@ -9,6 +9,7 @@ use mainspring::{
     DeliveryContext, DeliveryError, Engine, EngineHandle, Failure, Handler, NewJob, Queue, Receipt,
     RunContext, Schedule,
 };
+use mainspring_proof_tally::drop_views;
 use refinery::Target;
 use rusqlite::Connection;
 
@@ -41,6 +42,9 @@ pub(crate) async fn prepare(scenario: Scenario, path: &Path) -> Prepared {
         return Ok(());
     }
     fill(scenario, path).await?;
+    if scenario != Scenario::Upgrade {
+        drop_views(path)?;
+    }
     // One file is all there is: who copies it copies everything.
     run(path, &["PRAGMA wal_checkpoint(TRUNCATE)"])
 }

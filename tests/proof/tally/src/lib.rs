@@ -10,11 +10,13 @@
 #![forbid(unsafe_code)]
 
 mod crew;
+mod views;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 pub use crew::{Crew, Report, Worker, serve};
+pub use views::drop_views;
 
 /// How much a tier does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
