@@ -5,14 +5,13 @@ use chrono_tz::Tz;
 
 use super::days::Days;
 use super::parse::Fields;
-use super::wall::date;
+use super::wall::{SECONDS_OF_A_DAY, date};
 use super::{Cron, made_up, shown_until};
 use crate::schedule::Gap;
 use crate::schedule::zone::{self, Jump};
 
 /// A longer range than this many months (a thousand years) is not counted.
 const MOST_MONTHS: u32 = 12_000;
-const SECONDS_OF_A_DAY: i64 = 86_400;
 
 impl Cron {
     /// The number of occurrences in (`after`, `until`], in seconds; `None` if that is a millennium or more.

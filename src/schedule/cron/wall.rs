@@ -10,7 +10,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 use super::days::Days;
 use super::parse::Fields;
 
-const SECONDS_OF_A_DAY: i64 = 86_400;
+pub(super) const SECONDS_OF_A_DAY: i64 = 86_400;
 /// The day on which the engine is asked for times of day, the first that it knows; and how it writes that day: day of
 /// the month, month, any weekday, year.
 const ENGINE_DAY: DateTime<Utc> = DateTime::UNIX_EPOCH;
