@@ -92,11 +92,16 @@ fn main() {
         return latency::be_the_other(role, folder.as_ref());
     }
     let Asked { options, wanted, table, list } = asked();
+    let all = workloads();
+    // A whole name is that workload and not those that are named after it.
+    let asked_for = |name: &str, word: &str| match all.iter().any(|other| other.name == word) {
+        true => name == word,
+        false => name.contains(word),
+    };
     let is_wanted = |workload: &&Workload| {
         (options.full || !workload.full)
-            && (wanted.is_empty() || wanted.iter().any(|name| workload.name.contains(name.as_str())))
+            && (wanted.is_empty() || wanted.iter().any(|word| asked_for(&workload.name, word)))
     };
-    let all = workloads();
     let chosen: Vec<&Workload> = all.iter().filter(is_wanted).collect();
     assert!(!chosen.is_empty(), "no workload is called {wanted:?}: --list shows them");
     if list {
