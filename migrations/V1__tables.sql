@@ -96,19 +96,22 @@ CREATE TABLE mainspring_jobs (
     updated_at_ms             INTEGER NOT NULL,
     finished_at_ms            INTEGER,
 
-    -- The one definition of "may be claimed"; the two indexes below hold these rows and no others.
-    claimable                 INTEGER GENERATED ALWAYS AS (
-        next_run_at_ms IS NOT NULL
-        AND (open_runs < max_open_runs OR (overlap = 'cancel_running' AND superseded_at_ms IS NULL))
-        AND (requests > 0 OR (enabled = 1 AND paused_at_ms IS NULL AND parked_at_ms IS NULL))
-    ) VIRTUAL,
+    -- The one definition of "may be claimed"; the two indexes below hold these rows and no others. What settles it for
+    -- most rows comes first: a row that is written is asked several times.
+    claimable                 INTEGER GENERATED ALWAYS AS (CASE
+        WHEN next_run_at_ms IS NULL THEN 0
+        WHEN open_runs >= max_open_runs AND (overlap <> 'cancel_running' OR superseded_at_ms IS NOT NULL) THEN 0
+        WHEN requests > 0 THEN 1
+        WHEN enabled <> 1 OR paused_at_ms IS NOT NULL OR parked_at_ms IS NOT NULL THEN 0
+        ELSE 1
+    END) VIRTUAL,
 
     CONSTRAINT name_has_1_to_200_characters        CHECK (length(name) BETWEEN 1 AND 200),
     CONSTRAINT kind_has_1_to_200_characters        CHECK (length(kind) BETWEEN 1 AND 200),
     CONSTRAINT queue_has_1_to_200_characters       CHECK (length(queue) BETWEEN 1 AND 200),
     CONSTRAINT priority_is_within_1000_of_zero     CHECK (priority BETWEEN -1000 AND 1000),
-    CONSTRAINT args_are_json                       CHECK (json_valid(args)),
-    CONSTRAINT policies_are_json                   CHECK (json_valid(policies)),
+    CONSTRAINT args_are_json                       CHECK (args = 'null' OR json_valid(args)),
+    CONSTRAINT policies_are_json                   CHECK (policies = '{}' OR json_valid(policies)),
     CONSTRAINT schedule_kind_is_known              CHECK (schedule_kind = 'at' OR schedule_kind = 'every' OR schedule_kind = 'after_each' OR schedule_kind = 'cron'),
     CONSTRAINT at_has_its_instant                  CHECK (schedule_kind <> 'at' OR at_ms IS NOT NULL),
     CONSTRAINT every_has_an_interval               CHECK (schedule_kind NOT IN ('every', 'after_each') OR (every_ms IS NOT NULL AND every_ms > 0)),
@@ -323,8 +326,9 @@ BEGIN
     SELECT RAISE(ABORT, 'a_settled_delivery_stays_settled: what was delivered is never delivered again');
 END;
 
+-- After the update, which it undoes: before it, SQLite would look the row up once more at each end of a run.
 CREATE TRIGGER mainspring_an_ended_run_stays_ended
-BEFORE UPDATE ON mainspring_runs
+AFTER UPDATE ON mainspring_runs
 WHEN OLD.ended_at_ms IS NOT NULL
 BEGIN
     SELECT RAISE(ABORT, 'an_ended_run_stays_ended: this run has its completion');
