@@ -470,6 +470,32 @@ async fn ten_thousand_jobs_are_one_transaction() {
 }
 
 #[tokio::test]
+async fn of_many_jobs_each_gets_its_own_id_however_they_are_written_together() {
+    let test = queue().await;
+    let held = test.queue().enqueue(NewJob::new(note("held")).unique("key").after(HOUR)).await.unwrap();
+    for many in [1, 2, 15, 16, 17, 33, 100] {
+        // One with a key, whose holder is looked up, stands between those that nothing is looked up for.
+        let keyed = many / 3;
+        let jobs = (0..many).map(|n| {
+            let job = NewJob::new(note(format!("{n} of {many}"))).priority(n).after(MINUTE * (n as u32 % 3));
+            if n == keyed { job.unique("key") } else { job }
+        });
+        let made = test.queue().enqueue_many(jobs).await.unwrap();
+        assert_eq!(made.len(), many as usize);
+        for (n, made) in (0..many).zip(made) {
+            if n == keyed {
+                assert_eq!(made, Enqueued::Existing(held.id()));
+                continue;
+            }
+            let job = test.queue().get(made.id()).await.unwrap();
+            assert_eq!((job.args, job.priority), (format!(r#"{{"text":"{n} of {many}"}}"#), n));
+            assert_eq!(job.next_run_at, Some(second(60 * (i64::from(n) % 3))));
+        }
+    }
+    is_sound(test.queue()).await;
+}
+
+#[tokio::test]
 async fn many_jobs_are_all_written_or_none() {
     let test = queue().await;
     let held = test.queue().enqueue(NewJob::new(note("held")).unique("key").after(HOUR)).await.unwrap().id();

@@ -36,7 +36,7 @@ pub(super) fn enqueue(spec: JobSpec) -> Verb<impl Transaction<Enqueued>> {
 }
 
 pub(super) fn enqueue_many(specs: Vec<JobSpec>) -> Verb<impl Transaction<Vec<Enqueued>>> {
-    kept(move |tx, now| specs.iter().map(|spec| enqueue::enqueue(tx, spec, now)).collect())
+    kept(move |tx, now| enqueue::enqueue_many(tx, &specs, now))
 }
 
 pub(super) fn schedule(spec: JobSpec) -> Verb<impl Transaction<Scheduled>> {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::Tx;
-use super::insert::{insert_job, replace_job};
+use super::insert::{insert_all_once, insert_job, once, replace_job};
 use crate::error::{Error, Result};
 use crate::job::{Enqueued, JobId, JobSpec, OnDuplicate};
 use crate::time::Timestamp;
@@ -31,6 +31,28 @@ pub(crate) fn enqueue(tx: &Tx<'_>, spec: &JobSpec, now: Timestamp) -> Result<Enq
             }
         },
     }
+}
+
+/// Writes many jobs; those that nothing has to be looked up for, several in one statement.
+pub(crate) fn enqueue_many(tx: &Tx<'_>, specs: &[JobSpec], now: Timestamp) -> Result<Vec<Enqueued>> {
+    let mut enqueued = Vec::with_capacity(specs.len());
+    let mut rest = specs;
+    while let Some((first, after)) = rest.split_first() {
+        let plain: Vec<_> = rest.iter().map_while(|spec| Some((spec, plain(spec)?))).collect();
+        if plain.is_empty() {
+            enqueued.push(enqueue(tx, first, now)?);
+            rest = after;
+        } else {
+            enqueued.extend(insert_all_once(tx, &plain, now)?.into_iter().map(Enqueued::Created));
+            rest = rest.get(plain.len()..).unwrap_or_default();
+        }
+    }
+    Ok(enqueued)
+}
+
+/// When a job runs that has neither a name nor a schedule nor a unique key.
+fn plain(spec: &JobSpec) -> Option<Timestamp> {
+    once(spec).filter(|_| spec.unique.is_none())
 }
 
 /// The unfinished job that holds a unique key, and how many runs of it are open.

@@ -17,17 +17,38 @@ macro_rules! bind {
 }
 pub(crate) use bind;
 
-/// The place of a parameter, as SQLite counts them: from one, in the order in which they first appear.
+/// Binds the values of one row of a statement that has several, in the order of its question marks, and moves `place` on:
+/// `bind_row!(statement, place, row!(), [id, now])`. A row with more or fewer marks does not compile.
+macro_rules! bind_row {
+    ($statement:expr, $place:expr, $row:expr, [$($value:expr),+ $(,)?]) => {{
+        const {
+            assert!(
+                $crate::store::parameters::marks($row) == [$(stringify!($value)),+].len(),
+                "each question mark of the row has one value"
+            );
+        }
+        $(
+            *$place += 1;
+            $statement.raw_bind_parameter(*$place, &$value)?;
+        )+
+    }};
+}
+pub(crate) use bind_row;
+
+/// The place of a parameter, as SQLite counts them: from one, in the order in which they first appear; those without a
+/// name, which are question marks, one by one.
 ///
 /// # Panics
 /// If the statement has no such parameter; it is called where that is an error of the compiler.
-#[expect(clippy::panic, reason = "the compiler's, in a constant")]
+#[expect(clippy::panic, clippy::indexing_slicing, reason = "the compiler's, in a constant")]
 pub(crate) const fn place(sql: &str, name: &str) -> usize {
     let (sql, name) = (sql.as_bytes(), name.as_bytes());
     let (mut at, mut place) = (0, 0);
     while at < sql.len() {
         let end = end_of_parameter(sql, at);
-        if end > at && !appears_before(sql, at, end) {
+        if sql[at] == b'?' {
+            place += 1;
+        } else if end > at && !appears_before(sql, at, end) {
             place += 1;
             if is_same(sql, at, end, name) {
                 return place;
@@ -38,7 +59,7 @@ pub(crate) const fn place(sql: &str, name: &str) -> usize {
     panic!("the statement has no such parameter")
 }
 
-/// How many parameters the statement has.
+/// How many parameters with names the statement has.
 pub(crate) const fn count(sql: &str) -> usize {
     let sql = sql.as_bytes();
     let (mut at, mut count) = (0, 0);
@@ -50,6 +71,20 @@ pub(crate) const fn count(sql: &str) -> usize {
         at = if end > at { end } else { at + 1 };
     }
     count
+}
+
+/// How many question marks there are.
+#[expect(clippy::indexing_slicing, reason = "at compile time; each index is below the length")]
+pub(crate) const fn marks(row: &str) -> usize {
+    let row = row.as_bytes();
+    let (mut at, mut marks) = (0, 0);
+    while at < row.len() {
+        if row[at] == b'?' {
+            marks += 1;
+        }
+        at += 1;
+    }
+    marks
 }
 
 /// Where the parameter that begins here ends; the same place if none begins here.
@@ -115,9 +150,10 @@ mod tests {
         let mut parameters = 0;
         for statement in statements::all().statements {
             let prepared = conn.prepare(&statement.sql).unwrap();
-            assert_eq!(count(&statement.sql), prepared.parameter_count(), "{}", statement.name);
+            let counted = count(&statement.sql) + marks(&statement.sql);
+            assert_eq!(counted, prepared.parameter_count(), "{}", statement.name);
             for index in 1..=prepared.parameter_count() {
-                let name = prepared.parameter_name(index).unwrap();
+                let Some(name) = prepared.parameter_name(index) else { continue };
                 assert_eq!(place(&statement.sql, name), index, "{name} of {}", statement.name);
                 parameters += 1;
             }

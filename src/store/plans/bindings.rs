@@ -11,17 +11,32 @@ use super::file::{
 /// Binds every parameter.
 pub(super) fn bind(prepared: &mut Statement<'_>, statement: &str) {
     for index in 1..=prepared.parameter_count() {
-        let name = prepared.parameter_name(index).expect("named parameters").to_owned();
-        prepared.raw_bind_parameter(index, value(statement, &name)).unwrap();
+        let value = match prepared.parameter_name(index) {
+            Some(name) => value(statement, name),
+            None => unnamed(statement, index - 1),
+        };
+        prepared.raw_bind_parameter(index, value).unwrap();
     }
+}
+
+/// The value of a parameter without a name, by its place in one of several rows.
+fn unnamed(statement: &str, place: usize) -> Value {
+    let (_, row) = ROWS.iter().find(|(name, _)| *name == statement).expect("a row in bindings.rs");
+    row[place % row.len()].into()
 }
 
 fn value(statement: &str, parameter: &str) -> Value {
     let own = OWN.iter().find(|(name, own, _)| *name == statement && *own == parameter);
-    match own.map_or_else(|| common(parameter), |(_, _, bound)| *bound) {
-        Bound::Number(number) => Value::Integer(number),
-        Bound::Word(word) => Value::Text(word.to_owned()),
-        Bound::Null => Value::Null,
+    own.map_or_else(|| common(parameter), |(_, _, bound)| *bound).into()
+}
+
+impl From<Bound> for Value {
+    fn from(bound: Bound) -> Self {
+        match bound {
+            Number(number) => Self::Integer(number),
+            Word(word) => Self::Text(word.to_owned()),
+            Null => Self::Null,
+        }
     }
 }
 
@@ -51,9 +66,20 @@ fn common(parameter: &str) -> Bound {
         ":args" | ":policies" | ":definition" => Word("{}"),
         ":reason" => Word("downtime"),
         ":limit" | ":batch" | ":slots" => Number(50),
+        ":rows" => Number(16),
         _ => Number(1),
     }
 }
+
+/// What the rows hold of statements that take several.
+const ROWS: &[(&str, &[Bound])] = &[("insert.rs: INSERT_ONCE", NEW_JOB), ("insert.rs: INSERT_MANY", NEW_JOB)];
+
+#[rustfmt::skip]
+const NEW_JOB: &[Bound] = &[
+    Word("kind"), Word("default"), Number(0), Word("{}"), Null, Number(NOW.millis()), Number(NOW.millis()),
+    Number(NOW.millis()), Null, Word("rerun"), Word("hold"), Word("skip"), Number(1), Word("{}"), Number(1), Number(1),
+    Number(NOW.millis()), Number(NOW.millis()), Number(NOW.millis()),
+];
 
 /// Statements about rows in another state, and values that must be others.
 #[rustfmt::skip]
@@ -107,7 +133,6 @@ const OWN: &[(&str, &str, Bound)] = &[
     ("ending.rs: UPDATE_JOB", ":then_run_at_ms", Null),
     ("ending.rs: UPDATE_JOB", ":finished_at_ms", Null),
     ("ending.rs: OCCURRENCE_FAILED", ":job_id", Number(OFTEN)),
-    ("insert.rs: INSERT_ONCE", ":unique_key", Word("another")),
     ("insert.rs: INSERT_NAMED", ":name", Word("new")),
     ("insert.rs: DESCRIBE", ":id", Number(WAITING)),
     ("insert.rs: SET_SCHEDULE", ":id", Number(WAITING)),
@@ -156,5 +181,7 @@ const OWN: &[(&str, &str, Bound)] = &[
 
 /// Values of statements that there are no more.
 pub(super) fn of_no_statement<'a>(is_there: impl Fn(&str) -> bool + 'a) -> impl Iterator<Item = &'a str> {
-    OWN.iter().map(|(name, _, _)| *name).filter(move |name| !is_there(name))
+    let own = OWN.iter().map(|(name, _, _)| *name);
+    let rows = ROWS.iter().map(|(name, _)| *name);
+    own.chain(rows).filter(move |name| !is_there(name))
 }

@@ -71,6 +71,7 @@ const SMALL: &[(&str, &str)] = &[
     ("SCAN mainspring_writers", "one row a process"),
     ("SCAN (subquery-", "what a subquery returns, which is searched and limited"),
     ("SCAN CONSTANT ROW", "no table at all"),
+    ("-ROW VALUES CLAUSE", "the rows that the statement itself has"),
 ];
 
 /// Files whose SQL needs no look, and why.

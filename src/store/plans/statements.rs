@@ -33,7 +33,10 @@ pub(in crate::store) fn all() -> Found {
         .filter(|(name, _)| name.ends_with(".rs") && !is_test_file(name))
         .map(|(name, text)| (name, in_use(&text).to_owned()))
         .collect();
-    let macros: HashMap<String, String> = sources.iter().flat_map(|(_, text)| macros_of(text)).collect();
+    let mut macros = HashMap::new();
+    for (name, text) in sources.iter().flat_map(|(_, text)| macros_of(text)) {
+        assert_eq!(macros.insert(name.clone(), text), None, "two macros are called {name}");
+    }
     let mut found = Found::default();
     for (file, text) in &sources {
         found_in(file, text, &macros, &mut found);
@@ -110,15 +113,25 @@ fn value<'t>(expression: &'t str, macros: &HashMap<String, String>) -> (String, 
         if let Some(after) = rest.strip_prefix(';') {
             return (value, after);
         }
-        if let Some((text, after)) = literal(rest) {
-            value.push_str(&text);
-            rest = after;
-        } else {
-            let (name, after) = rest.split_once("!()").expect("a literal, or a macro without arguments");
-            value.push_str(macros.get(name).unwrap_or_else(|| panic!("no macro {name}")));
-            rest = after;
-        }
+        let (part, after) = part(rest, macros);
+        value.push_str(&part);
+        rest = after;
     }
+}
+
+/// A literal, a macro without arguments, or one of them so many times.
+fn part<'t>(text: &'t str, macros: &HashMap<String, String>) -> (String, &'t str) {
+    if let Some((text, after)) = literal(text) {
+        return (text, after);
+    }
+    if let Some(arguments) = text.strip_prefix("times!(") {
+        let (times, rest) = arguments.split_once(", ").expect("how many times");
+        let (between, rest) = literal(rest).expect("what stands between");
+        let (repeated, after) = part(rest.trim_start_matches([',', ' ']), macros);
+        return (vec![repeated; times.parse().unwrap()].join(&between), after);
+    }
+    let (name, after) = text.split_once("!()").expect("a literal, or a macro without arguments");
+    (macros.get(name).unwrap_or_else(|| panic!("no macro {name}")).clone(), after)
 }
 
 /// If the text begins with a string literal: what it stands for, and the text after it.
@@ -159,12 +172,15 @@ macro_rules! columns { () => { "a, \
 const ONE: &str = "
 SELECT a";
 pub(super) const TWO: &str = concat!("SELECT ", columns!(), " FROM \"c\"");
+const THREE: &str = concat!("INSERT INTO e VALUES ", times!(4, ", ", columns!()));
 const WORD: &str = "word";
 fn f() { g("DELETE FROM d"); h("SAVEPOINT e"); }
 "#;
     let mut found = Found::default();
     found_in("x.rs", text, &macros_of(text).into_iter().collect(), &mut found);
     let read: Vec<_> = found.statements.iter().map(|it| (it.name.as_str(), it.sql.as_str())).collect();
-    assert_eq!(read, [("x.rs: ONE", "\nSELECT a"), ("x.rs: TWO", "SELECT a, b FROM \"c\"")]);
+    let three = "INSERT INTO e VALUES a, b, a, b, a, b, a, b";
+    let two = "SELECT a, b FROM \"c\"";
+    assert_eq!(read, [("x.rs: ONE", "\nSELECT a"), ("x.rs: TWO", two), ("x.rs: THREE", three)]);
     assert_eq!(found.loose, ["x.rs: DELETE FROM d"]);
 }
