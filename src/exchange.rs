@@ -53,6 +53,7 @@ pub(crate) struct ClaimedDelivery {
 pub(crate) struct Complete {
     pub(crate) run_id: RunId,
     pub(crate) job_id: JobId,
+    pub(crate) owner_id: OwnerId,
     pub(crate) outcome: Outcome,
     pub(crate) output: Option<String>,
     pub(crate) error: Option<String>,

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::generation::Generation;
-use super::messages::{EngineEvent, EngineSpec, StopReason};
+use super::messages::{Answers, Committed, EngineEvent, EngineSpec, StopReason};
+use super::op::Work;
 use super::owner::OwnerLock;
 use crate::exchange::{ClaimedDelivery, ClaimedRun};
 use crate::run::{OwnerId, RunId};
@@ -119,41 +120,42 @@ impl Engines {
         rooms
     }
 
-    /// Hands committed claims over, unless the writer that made them has been replaced; says whether it did. An
-    /// engine whose runtime is gone has dropped its receiver: it claims nothing more.
-    pub(super) fn hand_over(
+    /// Tells each engine what a transaction came to: its claims, unless the writer that made them has been replaced, and
+    /// the answers to what it asked for, which are taken out of `answers`. Says whether claims were handed over. An engine
+    /// whose runtime is gone has dropped its receiver: it claims nothing more.
+    pub(super) fn tell(
         &self,
         generation: &Generation,
-        runs: Vec<ClaimedRun>,
-        deliveries: Vec<ClaimedDelivery>,
+        mut runs: Vec<ClaimedRun>,
+        mut deliveries: Vec<ClaimedDelivery>,
+        answers: &mut Vec<Box<dyn Work>>,
     ) -> bool {
         let mut attached = self.lock();
         // Asked under the lock under which it ends: what is not handed over here is given back by the next one, which
         // sees everything that was.
-        if generation.is_over() {
-            return false;
+        let is_over = generation.is_over();
+        if is_over {
+            (runs, deliveries) = (Vec::new(), Vec::new());
         }
-        for run in runs {
-            if let Some(engine) = by_owner(&mut attached, run.owner_id) {
-                let queue = engine
-                    .queues
-                    .iter()
-                    .find(|queue| *queue.name == *run.queue)
-                    .map_or_else(|| run.queue.as_str().into(), |queue| Arc::clone(&queue.name));
-                let running = Running { queue, owner: run.owner_id, told_to_stop: false };
-                engine.running.insert(run.run_id, running);
-                engine.tell(EngineEvent::Run(Box::new(run)));
-            }
-        }
-        for delivery in deliveries {
-            if let Some(engine) = by_owner(&mut attached, delivery.owner_id) {
-                engine.delivering.insert(delivery.run_id);
-                engine.tell(EngineEvent::Deliver(Box::new(delivery)));
+        for engine in attached.iter_mut() {
+            let told = Committed {
+                runs: runs.extract_if(.., |run| engine.lives_as(run.owner_id)).collect(),
+                deliveries: deliveries.extract_if(.., |it| engine.lives_as(it.owner_id)).collect(),
+                answers: Answers(
+                    answers
+                        .extract_if(.., |command| {
+                            command.asked_by().is_some_and(|owner| engine.lives_as(owner))
+                        })
+                        .collect(),
+                ),
+            };
+            if !told.is_nothing() {
+                engine.tell(told);
             }
         }
         // The locks of an engine that is gone are let go here; what it left is recovered as a dead owner's.
         attached.retain(|engine| !engine.gone);
-        true
+        !is_over
     }
 
     /// Ends a generation: from now on nothing is handed over for it.
@@ -271,20 +273,30 @@ impl Engines {
     /// Takes the engine out; its locks are let go when the result is dropped.
     pub(super) fn detach(&self, owner: OwnerId) -> Option<Attached> {
         let mut attached = self.lock();
-        let position =
-            attached.iter().position(|engine| engine.owners.iter().any(|owned| owned.id == owner))?;
+        let position = attached.iter().position(|engine| engine.lives_as(owner))?;
         Some(attached.remove(position))
     }
 }
 
 impl Attached {
-    fn tell(&mut self, event: EngineEvent) {
-        if self.events.send(event).is_err() {
+    /// Whether this is one of its lives.
+    fn lives_as(&self, owner: OwnerId) -> bool {
+        self.owners.iter().any(|owned| owned.id == owner)
+    }
+
+    fn tell(&mut self, committed: Committed) {
+        for run in &committed.runs {
+            let queue = self.queues.iter().find(|queue| *queue.name == *run.queue);
+            let queue = queue.map_or_else(|| run.queue.as_str().into(), |queue| Arc::clone(&queue.name));
+            self.running.insert(run.run_id, Running { queue, owner: run.owner_id, told_to_stop: false });
+        }
+        self.delivering.extend(committed.deliveries.iter().map(|delivery| delivery.run_id));
+        if self.events.send(EngineEvent::Committed(committed)).is_err() {
             (self.claiming, self.gone) = (false, true);
         }
     }
 }
 
 fn by_owner<'a>(attached: &'a mut MutexGuard<'_, Vec<Attached>>, owner: OwnerId) -> Option<&'a mut Attached> {
-    attached.iter_mut().find(|engine| engine.owners.iter().any(|owned| owned.id == owner))
+    attached.iter_mut().find(|engine| engine.lives_as(owner))
 }

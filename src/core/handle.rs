@@ -120,7 +120,7 @@ impl Handle {
         promise: Promise,
         run: impl FnMut(&Tx<'_>, Timestamp) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.submit(promise, Patience::Caller, Effect::None, run).await
+        self.submit(Ask::of_caller(promise, Effect::None), run).await
     }
 
     /// The same for what may stop or end open runs.
@@ -128,7 +128,7 @@ impl Handle {
         &self,
         run: impl FnMut(&Tx<'_>, Timestamp) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.submit(Promise::Kept, Patience::Caller, Effect::MayStopRuns, run).await
+        self.submit(Ask::of_caller(Promise::Kept, Effect::MayStopRuns), run).await
     }
 
     /// Gives several commands at once, for the same transaction.
@@ -139,9 +139,7 @@ impl Handle {
 
     async fn submit<T: Send + 'static>(
         &self,
-        promise: Promise,
-        patience: Patience,
-        effect: Effect,
+        ask: Ask,
         run: impl FnMut(&Tx<'_>, Timestamp) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         // A thread that a fork left behind would never answer, and may hold any lock.
@@ -149,7 +147,9 @@ impl Handle {
         let (sender, receiver) = oneshot::channel();
         let answer = Answer::Task(sender);
         let since = self.clock().steady();
-        let op = Op { promise, patience, effect, since, in_doubt: false, run, result: None, answer };
+        let Ask { promise, patience, effect, asked_by } = ask;
+        let op =
+            Op { promise, patience, effect, asked_by, since, in_doubt: false, run, result: None, answer };
         self.shared().inbox.push(Box::new(op), most_waiting(patience)).map_err(refused)?;
         receiver.await.unwrap_or(Err(Error::Closed))
     }
@@ -171,6 +171,7 @@ impl Handle {
             promise,
             patience: Patience::Caller,
             effect,
+            asked_by: None,
             since,
             in_doubt: false,
             run,
@@ -204,11 +205,8 @@ impl Handle {
     /// Records how a run ended; driven until it is written.
     pub(crate) async fn complete(&self, fact: Complete) -> Result<Completed> {
         let run_id = fact.run_id;
-        let recorded = self
-            .submit(Promise::Kept, Patience::Fact, Effect::FreesSlot(run_id), move |tx, now| {
-                complete(tx, &fact, now)
-            })
-            .await?;
+        let ask = Ask::of_engine(Promise::Kept, Effect::FreesSlot(run_id), fact.owner_id);
+        let recorded = self.submit(ask, move |tx, now| complete(tx, &fact, now)).await?;
         match recorded {
             Recorded::Outcome(completed) => Ok(completed),
             Recorded::Late => Err(Error::ClaimLost(run_id)),
@@ -218,11 +216,8 @@ impl Handle {
     /// Marks a delivery as begun and answers which attempt it is.
     pub(crate) async fn begin_delivery(&self, fact: BeginDelivery) -> Result<u32> {
         let run_id = fact.run_id;
-        let begun = self
-            .submit(Promise::BegunDelivery(run_id), Patience::Fact, Effect::None, move |tx, now| {
-                deliver::begin(tx, &fact, now)
-            })
-            .await;
+        let ask = Ask::of_engine(Promise::BegunDelivery(run_id), Effect::None, fact.owner_id);
+        let begun = self.submit(ask, move |tx, now| deliver::begin(tx, &fact, now)).await;
         if begun.is_err() {
             self.shared().engines.ended(&[], &[run_id]);
         }
@@ -231,24 +226,22 @@ impl Handle {
 
     /// Records what came of a delivery.
     pub(crate) async fn settle_delivery(&self, fact: SettleDelivery) -> Result<()> {
-        let effect = Effect::FreesDelivery(fact.run_id);
-        self.submit(Promise::Repaired, Patience::Fact, effect, move |tx, now| deliver::settle(tx, &fact, now))
-            .await
+        let ask = Ask::of_engine(Promise::Repaired, Effect::FreesDelivery(fact.run_id), fact.owner_id);
+        self.submit(ask, move |tx, now| deliver::settle(tx, &fact, now)).await
     }
 
     /// Ends claiming; once it has resolved, nothing is claimed any more.
     pub(crate) async fn stop_claiming(&self, owner: OwnerId) -> Result<()> {
         self.shared().engines.stop_claiming(owner);
         // A transaction that saw the engine claim is over when this one is.
-        self.submit(Promise::Repaired, Patience::Fact, Effect::None, |_, _| Ok(())).await
+        self.submit(Ask::FACT, |_, _| Ok(())).await
     }
 
     /// Ends the engine's lives and lets go of their locks. Runs that are still open are then recovered by others.
     pub(crate) async fn detach(&self, owner: OwnerId) -> Result<()> {
         let lives = self.shared().engines.lives_of(owner);
-        let over = self
-            .submit(Promise::Kept, Patience::Fact, Effect::None, move |tx, now| end_lives(tx, &lives, now))
-            .await?;
+        let ask = Ask { promise: Promise::Kept, ..Ask::FACT };
+        let over = self.submit(ask, move |tx, now| end_lives(tx, &lives, now)).await?;
         if let Some(attached) = self.shared().engines.detach(owner) {
             for owned in attached.owners {
                 if over.contains(&owned.id) {
@@ -271,6 +264,29 @@ impl Handle {
     /// Takes no more commands, waits until all that were given are written or answered, and ends the writer.
     pub(crate) fn close(&self, longest: Duration) -> bool {
         self.driven.drive.close(longest)
+    }
+}
+
+/// What the writer has to know of a command besides what it does.
+struct Ask {
+    promise: Promise,
+    patience: Patience,
+    effect: Effect,
+    asked_by: Option<OwnerId>,
+}
+
+impl Ask {
+    const fn of_caller(promise: Promise, effect: Effect) -> Self {
+        Self { promise, patience: Patience::Caller, effect, asked_by: None }
+    }
+
+    /// What is driven until it is written, and answered whether or not an engine still listens.
+    const FACT: Self =
+        Self { promise: Promise::Repaired, patience: Patience::Fact, effect: Effect::None, asked_by: None };
+
+    /// A fact of a run or a delivery of this owner.
+    const fn of_engine(promise: Promise, effect: Effect, owner: OwnerId) -> Self {
+        Self { promise, effect, asked_by: Some(owner), ..Self::FACT }
     }
 }
 

@@ -310,9 +310,14 @@ impl<W> Hand<W> {
         count
     }
 
+    /// All of them, to be answered before this is dropped.
+    pub(super) fn answered(&mut self) -> Vec<W> {
+        mem::take(&mut self.commands)
+    }
+
     /// Answers each.
     pub(super) fn answer(mut self, with: impl FnMut(W)) {
-        mem::take(&mut self.commands).into_iter().for_each(with);
+        self.answered().into_iter().for_each(with);
     }
 
     /// Parts with those that a caller picks.

@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc;
 
+use super::op::Work;
 pub(crate) use crate::exchange::{
     BeginDelivery, ClaimedDelivery, ClaimedRun, Complete, Completed, Deliver, DeliveryAnswer, SettleDelivery,
     Then,
@@ -31,12 +32,46 @@ pub(crate) struct QueueSpec {
 /// What the writer tells an engine. Everything in it is committed.
 #[derive(Debug)]
 pub(crate) enum EngineEvent {
-    /// Call the handler now.
-    Run(Box<ClaimedRun>),
-    /// Deliver a stored output now: its delivery is pending and this owner's.
-    Deliver(Box<ClaimedDelivery>),
+    /// What a transaction came to.
+    Committed(Committed),
     /// Ask the handler of this run to stop.
     Stop(RunId, StopReason),
+}
+
+/// What a transaction came to for one engine. It is told at once, since each message wakes a thread, and is answered on
+/// the engine's own threads, where waking whoever waits for an answer costs least.
+#[derive(Debug, Default)]
+pub(crate) struct Committed {
+    /// Call the handlers of these runs now.
+    pub(crate) runs: Vec<ClaimedRun>,
+    /// Deliver these stored outputs now: their deliveries are pending and this owner's.
+    pub(crate) deliveries: Vec<ClaimedDelivery>,
+    /// Given when they are dropped: begin the runs first.
+    pub(crate) answers: Answers,
+}
+
+impl Committed {
+    /// Nothing of it concerns the engine.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.runs.is_empty() && self.deliveries.is_empty() && self.answers.0.is_empty()
+    }
+}
+
+/// Commands that are in the file, and whose callers wait. They are answered wherever this is dropped: by the engine that
+/// received them, or with the channel of one that receives nothing more.
+#[derive(Default)]
+pub(crate) struct Answers(pub(super) Vec<Box<dyn Work>>);
+
+impl std::fmt::Debug for Answers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Answers({})", self.0.len())
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.0).into_iter().for_each(|command| command.answer());
+    }
 }
 
 /// Why a handler shall stop.

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::error::{Error, Result, caught};
 use crate::policy::Durability;
-use crate::run::RunId;
+use crate::run::{OwnerId, RunId};
 use crate::store::Tx;
 use crate::store::deliver::begin_needs_sync;
 use crate::time::Timestamp;
@@ -61,6 +61,8 @@ pub(super) trait Work: Send {
     fn promise(&self, conn: &Connection) -> Promise;
     fn patience(&self) -> Patience;
     fn effect(&self) -> Effect;
+    /// The engine that waits for the answer.
+    fn asked_by(&self) -> Option<OwnerId>;
     /// When it was given, on the steady clock.
     fn since(&self) -> Duration;
     /// Runs it in a transaction; from scratch each time, since a commit that failed is driven again. An error
@@ -106,6 +108,7 @@ pub(super) struct Op<T, F> {
     pub(super) promise: Promise,
     pub(super) patience: Patience,
     pub(super) effect: Effect,
+    pub(super) asked_by: Option<OwnerId>,
     pub(super) since: Duration,
     pub(super) in_doubt: bool,
     pub(super) run: F,
@@ -134,6 +137,10 @@ where
 
     fn effect(&self) -> Effect {
         self.effect
+    }
+
+    fn asked_by(&self) -> Option<OwnerId> {
+        self.asked_by
     }
 
     fn since(&self) -> Duration {

@@ -34,6 +34,7 @@ fn counting(counter: &Arc<AtomicU32>, patience: Patience) -> (Box<dyn Work>, Rec
         promise: Promise::Repaired,
         patience,
         effect: Effect::None,
+        asked_by: None,
         since: Duration::ZERO,
         in_doubt: false,
         run,
@@ -68,6 +69,7 @@ fn writing(name: &'static str, fails: bool) -> (Box<dyn Work>, Receiver<Result<(
         promise: Promise::Kept,
         patience: Patience::Caller,
         effect: Effect::None,
+        asked_by: None,
         since: Duration::ZERO,
         in_doubt: false,
         run,
@@ -128,6 +130,10 @@ impl Work for Bomb {
     fn effect(&self) -> Effect {
         panic!("bang")
     }
+    fn asked_by(&self) -> Option<OwnerId> {
+        None
+    }
+
     fn since(&self) -> Duration {
         Duration::ZERO
     }
@@ -213,6 +219,7 @@ fn told(
         promise: Promise::Repaired,
         patience,
         effect: Effect::None,
+        asked_by: None,
         since: SystemClock.steady(),
         in_doubt: false,
         run: move |tx: &Tx<'_>, _: Timestamp| {
@@ -386,4 +393,46 @@ fn a_caller_that_drives_the_writer_while_the_queue_closes_gets_its_answer() {
     assert!(!writer.close(Duration::ZERO));
     let_go.send(()).unwrap();
     assert_eq!(answer.recv_timeout(PATIENCE).unwrap().unwrap(), 2);
+}
+
+/// A fact of an engine, whose answer comes with what the engine is told.
+fn of_engine(owner: OwnerId) -> (Box<dyn Work>, Receiver<Result<u32>>) {
+    let (sender, receiver) = sync_channel(1);
+    let op = Op {
+        promise: Promise::Kept,
+        patience: Patience::Fact,
+        effect: Effect::None,
+        asked_by: Some(owner),
+        since: SystemClock.steady(),
+        in_doubt: false,
+        run: |tx: &Tx<'_>, _: Timestamp| write_something(tx).map(|()| 1),
+        result: None,
+        answer: Answer::Thread(sender),
+    };
+    (Box::new(op), receiver)
+}
+
+#[test]
+fn an_engine_is_answered_with_what_it_is_told_and_also_if_it_listens_no_more() {
+    let (_dir, writer) = writer();
+    let (events, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let spec = EngineSpec { queues: Vec::new(), kinds: Vec::new(), deliveries: 0, events };
+    let owner = writer.attach(spec).unwrap();
+
+    let (fact, answer) = of_engine(owner);
+    writer.give(vec![fact]);
+    let event = told.blocking_recv().unwrap();
+    assert!(answer.try_recv().is_err(), "answered before the engine has it");
+    drop(event);
+    assert_eq!(answer.try_recv().unwrap().unwrap(), 1);
+
+    // Whoever waits for it would hear that the queue was closed, of what is on record.
+    let (unheard, unheard_answer) = of_engine(owner);
+    writer.give(vec![unheard]);
+    until(|| !told.is_empty());
+    drop(told);
+    assert_eq!(unheard_answer.try_recv().unwrap().unwrap(), 1);
+    let (late, late_answer) = of_engine(owner);
+    writer.give(vec![late]);
+    assert_eq!(late_answer.recv_timeout(PATIENCE).unwrap().unwrap(), 1);
 }

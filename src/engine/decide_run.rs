@@ -134,6 +134,7 @@ fn bare(
     Complete {
         run_id: claim.run_id,
         job_id: claim.job_id,
+        owner_id: claim.owner_id,
         outcome,
         output: None,
         error: None,

@@ -4,6 +4,7 @@
 //! What it decides and writes is the engine's and the writer's own code. Played is only what an application would do,
 //! and what tokio would: calls, answers, timeouts.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,8 @@ use super::handover::Handover;
 use super::supervise::{Asked, Ended};
 use crate::core::Promise;
 use crate::core::messages::{
-    BeginDelivery, ClaimedRun, Complete, EngineEvent, EngineSpec, QueueSpec, SettleDelivery, StopReason,
+    BeginDelivery, ClaimedRun, Committed, Complete, EngineEvent, EngineSpec, QueueSpec, SettleDelivery,
+    StopReason,
 };
 use crate::error::Result;
 use crate::job::JobId;
@@ -39,6 +41,8 @@ pub struct Process {
     queue: Queue,
     owner: OwnerId,
     events: UnboundedReceiver<EngineEvent>,
+    /// What came of it, and was not asked for yet.
+    told: VecDeque<Event>,
     key_prefix: Arc<str>,
     /// Places in memory for outputs, more than are ever taken.
     outputs: Arc<Semaphore>,
@@ -127,7 +131,8 @@ impl Process {
         let queues = queues.into_iter().map(|(name, workers)| QueueSpec { name, workers }).collect();
         let owner = queue.core().attach(EngineSpec { queues, kinds, deliveries, events: sender })?;
         let key_prefix = key_prefix(queue.database_uuid());
-        Ok(Self { queue, owner, events, key_prefix, outputs: Arc::new(Semaphore::new(1 << 20)) })
+        let outputs = Arc::new(Semaphore::new(1 << 20));
+        Ok(Self { queue, owner, events, told: VecDeque::new(), key_prefix, outputs })
     }
 
     /// The queue, for whatever its users may do. A future of it is to be polled before a step and after it.
@@ -141,8 +146,10 @@ impl Process {
     }
 
     /// Takes one step of the writer, and says how long there is nothing more to do.
-    pub fn step(&self) -> Duration {
-        self.queue.core().step()
+    pub fn step(&mut self) -> Duration {
+        let rests = self.queue.core().step();
+        self.listen();
+        rests
     }
 
     /// What went wrong in the last step, if anything did.
@@ -152,17 +159,29 @@ impl Process {
 
     /// The next thing that the writer asks for.
     pub fn event(&mut self) -> Option<Event> {
-        Some(match self.events.try_recv().ok()? {
-            EngineEvent::Run(run) => {
-                let key = idempotency_key(&self.key_prefix, run.job_id, run.scheduled_for, run.request_id);
-                Event::Run(Box::new(Claim { run: *run, key }))
+        self.listen();
+        self.told.pop_front()
+    }
+
+    /// Takes what the writer has told, and drops its answers, which gives them.
+    fn listen(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                EngineEvent::Committed(Committed { runs, deliveries, answers: _ }) => {
+                    for run in runs {
+                        let (job, key) = (run.job_id, &self.key_prefix);
+                        let key = idempotency_key(key, job, run.scheduled_for, run.request_id);
+                        self.told.push_back(Event::Run(Box::new(Claim { run, key })));
+                    }
+                    for claim in deliveries {
+                        let output = Output(Handover::of_delivery(claim, &self.key_prefix));
+                        self.told.push_back(Event::Deliver(Box::new(output)));
+                    }
+                }
+                EngineEvent::Stop(run, StopReason::Cancelled) => self.told.push_back(Event::Cancel(run)),
+                EngineEvent::Stop(run, StopReason::Fenced) => self.told.push_back(Event::Fence(run)),
             }
-            EngineEvent::Deliver(claim) => {
-                Event::Deliver(Box::new(Output(Handover::of_delivery(*claim, &self.key_prefix))))
-            }
-            EngineEvent::Stop(run, StopReason::Cancelled) => Event::Cancel(run),
-            EngineEvent::Stop(run, StopReason::Fenced) => Event::Fence(run),
-        })
+        }
     }
 
     /// What is to be recorded of a call, and what came too late to be the outcome.

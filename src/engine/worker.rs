@@ -44,12 +44,12 @@ pub(super) enum Record {
 /// Works off one claim. Whatever happens, one completion is sent for it.
 pub(super) async fn work<W: Writer>(
     env: Arc<Env<W>>,
-    claim: Box<ClaimedRun>,
+    claim: ClaimedRun,
     asks: mpsc::Receiver<StopReason>,
 ) -> RunEnd {
     log::run_claimed(&claim);
     reach(CrashPoint::Claimed);
-    let prepared = match prepare(&env, *claim) {
+    let prepared = match prepare(&env, claim) {
         Ok(prepared) => prepared,
         Err(refused) => return RunEnd::refused(&env, *refused).await,
     };

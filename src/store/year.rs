@@ -182,6 +182,7 @@ impl World {
             let fact = Complete {
                 run_id: run.run_id,
                 job_id: run.job_id,
+                owner_id: run.owner_id,
                 outcome,
                 output: None,
                 error: (outcome == Outcome::Failed).then(|| "failed on purpose".to_owned()),

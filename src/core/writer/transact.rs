@@ -9,6 +9,7 @@ use super::batch::{Batch, Effects, Failed, Run, apply_all, apply_apart};
 use super::doubt::Unresolved;
 use super::{Core, LOOK_AGAIN, use_sync};
 use crate::core::inbox::Hand;
+use crate::core::messages::Answers;
 use crate::core::op::{Effect, Promise, Work};
 use crate::error::{Error, Result};
 use crate::policy::Durability;
@@ -169,8 +170,12 @@ impl Core {
         self.liveness.look_at_stops |= batch.may_stop_runs;
         self.shared.engines.ended(&ended, &delivered);
         let claims = batch.runs.len();
-        let is_over = !self.shared.engines.hand_over(&self.generation, batch.runs, batch.deliveries);
-        batch.commands.answer(|command| command.answer());
+        let mut commands = batch.commands;
+        let mut answers = Answers(commands.answered());
+        let is_over =
+            !self.shared.engines.tell(&self.generation, batch.runs, batch.deliveries, &mut answers.0);
+        drop(answers);
+        drop(commands);
         // Told last: whoever listens to the log may be slow, or panic.
         for (job, reason) in &batch.parked {
             tracing::warn!(job = job.0, reason, "a job was parked");

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::core::CoreHealth;
 use crate::core::messages::{
-    BeginDelivery, ClaimedDelivery, ClaimedRun, Complete, Completed, Deliver, EngineEvent, EngineSpec,
-    QueueSpec, SettleDelivery,
+    BeginDelivery, ClaimedDelivery, ClaimedRun, Committed, Complete, Completed, Deliver, EngineEvent,
+    EngineSpec, QueueSpec, SettleDelivery,
 };
 use crate::engine::erased::{AsyncHandler, BlockingHandler, ErasedHandler, Handlers};
 use crate::engine::handler::Handler;
@@ -335,12 +335,17 @@ impl Bench {
     }
 
     pub(in crate::engine) fn run(&self, claim: ClaimedRun) {
-        self.fake.send(EngineEvent::Run(Box::new(claim)));
+        self.fake.send(of_run(claim));
     }
 
     pub(in crate::engine) fn deliver(&self, claim: ClaimedDelivery) {
-        self.fake.send(EngineEvent::Deliver(Box::new(claim)));
+        self.fake.send(EngineEvent::Committed(Committed { deliveries: vec![claim], ..Committed::default() }));
     }
+}
+
+/// That a run was claimed.
+pub(in crate::engine) fn of_run(claim: ClaimedRun) -> EngineEvent {
+    EngineEvent::Committed(Committed { runs: vec![claim], ..Committed::default() })
 }
 
 /// What a handler is told that nobody runs.

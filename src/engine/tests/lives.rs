@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::fake::{Args, Bench, Fact, claim, delivery, erased, fake, plan};
-use crate::core::messages::{ClaimedRun, EngineEvent, Then};
+use super::fake::{Args, Bench, Fact, claim, delivery, erased, fake, of_run, plan};
+use crate::core::messages::{ClaimedRun, Then};
 use crate::engine::life::Life;
 use crate::engine::watchdog::WatchLimits;
 use crate::engine::{EngineState, Failure, RunContext, Stalled};
@@ -96,7 +96,7 @@ async fn what_was_claimed_but_not_begun_when_time_is_over_runs_again_whatever_it
     let mut bench = Bench::of(until_asked).await;
     bench.run(claim(1));
     let late = ClaimedRun { on_interrupt: OnInterrupt::AssumeRan, ..claim(2) };
-    bench.fake.send_when_asked_to_stop(EngineEvent::Run(Box::new(late)));
+    bench.fake.send_when_asked_to_stop(of_run(late));
     let report = bench.shut_down(Duration::ZERO).await.unwrap();
     assert_eq!(report.interrupted, 2);
     let mut thens = Vec::new();

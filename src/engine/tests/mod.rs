@@ -6,4 +6,4 @@ mod lives;
 mod runs;
 mod stops;
 
-pub(super) use fake::{Args, BEGIN, claim, context, erased, fake};
+pub(super) use fake::{Args, BEGIN, claim, context, erased, fake, of_run};

@@ -324,6 +324,7 @@ fn day(conn: &Connection) {
         let fact = Complete {
             run_id: run.run_id,
             job_id: run.job_id,
+            owner_id: run.owner_id,
             outcome,
             output: None,
             error: None,
