@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use mainspring::OpenOptions;
 use mainspring_proof_stage::{Ledger, Scenario, Terms, check, watch};
 use mainspring_proof_tally::{Report, serve};
 
@@ -21,6 +22,7 @@ pub(crate) fn template(root: &Path, scenario: Scenario) -> PathBuf {
 /// Lives the cases that are asked for.
 pub(crate) fn work(root: &Path, aloud: bool) -> Result<(), String> {
     watch::begin(aloud)?;
+    migrate_once(root)?;
     let mut number = 0;
     let attempt = |case: &str| {
         number += 1;
@@ -28,6 +30,16 @@ pub(crate) fn work(root: &Path, aloud: bool) -> Result<(), String> {
         run(case, root, dir).unwrap_or_else(|why| Report { violations: vec![why], ..Report::default() })
     };
     serve(attempt).map_err(|error| error.to_string())
+}
+
+/// Migrates a file that nobody needs: what the first migration of a process makes for all of them (the expression with which
+/// refinery reads their names) is then there in each life, and was a fourteenth of what a life took.
+fn migrate_once(root: &Path) -> Result<(), String> {
+    let dir = root.join(format!("{}-once", std::process::id()));
+    let own = |error: std::io::Error| format!("the tier's own files: {error}");
+    std::fs::create_dir(&dir).map_err(own)?;
+    OpenOptions::new(dir.join("once.db")).migrate().map_err(|error| error.to_string())?;
+    std::fs::remove_dir_all(&dir).map_err(own)
 }
 
 /// Lives the lives of a case and looks at what they left. What goes wrong with the tier itself is an error.
