@@ -111,14 +111,15 @@ fn main() {
     println!("# {machine}");
     let peers = peers::about();
     peers.iter().for_each(|peer| println!("# {peer}"));
-    let mut lines = Vec::new();
+    let mut run = page::Run { machine, peers, options, lines: Vec::new() };
     for workload in chosen {
-        for line in measure::run(workload, &options) {
+        for line in measure::run(workload, &run.options) {
             println!("{line}");
-            lines.push(line);
+            run.lines.push(line);
         }
-    }
-    if let Some(table) = table {
-        page::write(table.as_ref(), &page::Run { machine, peers, options, lines });
+        // All of them take most of an hour: what is interrupted has not been for nothing.
+        if let Some(table) = &table {
+            page::write(table.as_ref(), &run);
+        }
     }
 }
