@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::Tx;
-use super::insert::{insert_all_once, insert_job, once, replace_job};
+use super::insert::{insert_job, insert_plain, once, replace_job};
 use crate::error::{Error, Result};
 use crate::job::{Enqueued, JobId, JobSpec, OnDuplicate};
 use crate::time::Timestamp;
@@ -43,7 +43,7 @@ pub(crate) fn enqueue_many(tx: &Tx<'_>, specs: &[JobSpec], now: Timestamp) -> Re
             enqueued.push(enqueue(tx, first, now)?);
             rest = after;
         } else {
-            enqueued.extend(insert_all_once(tx, &plain, now)?.into_iter().map(Enqueued::Created));
+            enqueued.extend(insert_plain(tx, &plain, now)?.into_iter().map(Enqueued::Created));
             rest = rest.get(plain.len()..).unwrap_or_default();
         }
     }

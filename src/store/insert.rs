@@ -1,9 +1,9 @@
 //! The rows of a job: how a spec becomes one, and how it replaces one.
 
-use rusqlite::{Connection, Statement, named_params};
+use rusqlite::{Connection, named_params};
 
 use super::Tx;
-use super::parameters::{bind_row, place as place_of};
+use super::parameters::{bind, bind_row, place as place_of};
 use super::rows::overlap_columns;
 use crate::error::Result;
 use crate::job::{JobId, JobSpec};
@@ -12,32 +12,34 @@ use crate::policy::Policies;
 use crate::schedule::{Calendar, Schedule};
 use crate::time::Timestamp;
 
-/// The columns of a job that has neither a name nor a schedule.
-macro_rules! once_columns {
+const INSERT_ONCE: &str = "
+INSERT INTO mainspring_jobs (
+    kind, queue, priority, args, unique_key, at_ms, expires_at_ms, on_interrupt, on_unknown_delivery, overlap,
+    max_open_runs, policies, enabled, schedule_activated_at_ms, next_run_at_ms, scheduled_for_ms, ready,
+    created_at_ms, updated_at_ms)
+VALUES (
+    :kind, :queue, :priority, :args, :unique_key, :at_ms, :expires_at_ms, :on_interrupt, :on_unknown_delivery,
+    :overlap, :max_open_runs, :policies, :enabled, :now_ms, :at_ms, :at_ms, :ready, :now_ms, :now_ms)";
+
+/// How many jobs [`INSERT_PLAIN`] takes at most.
+const MANY: usize = 32;
+
+/// What one of them is bound to.
+macro_rules! plain_row {
     () => {
-        "kind, queue, priority, args, unique_key, at_ms, next_run_at_ms, scheduled_for_ms, expires_at_ms, on_interrupt, \
-         on_unknown_delivery, overlap, max_open_runs, policies, enabled, ready, schedule_activated_at_ms, \
-         created_at_ms, updated_at_ms"
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     };
 }
-
-/// One row of them, bound by [`bind_once`].
-macro_rules! once_row {
-    () => {
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    };
-}
-
-const INSERT_ONCE: &str = concat!("INSERT INTO mainspring_jobs (", once_columns!(), ") VALUES ", once_row!());
-
-/// How many rows [`INSERT_MANY`] takes at most.
-const MANY: usize = 16;
 
 /// A part of SQL so many times, with something between.
 #[rustfmt::skip]
 macro_rules! times {
-    (16, $between:literal, $part:ident!()) => {
+    (32, $between:literal, $part:ident!()) => {
         concat!(
+            $part!(), $between, $part!(), $between, $part!(), $between, $part!(), $between,
+            $part!(), $between, $part!(), $between, $part!(), $between, $part!(), $between,
+            $part!(), $between, $part!(), $between, $part!(), $between, $part!(), $between,
+            $part!(), $between, $part!(), $between, $part!(), $between, $part!(), $between,
             $part!(), $between, $part!(), $between, $part!(), $between, $part!(), $between,
             $part!(), $between, $part!(), $between, $part!(), $between, $part!(), $between,
             $part!(), $between, $part!(), $between, $part!(), $between, $part!(), $between,
@@ -46,13 +48,21 @@ macro_rules! times {
     };
 }
 
-// What a statement costs besides its rows is as much as a row: sixteen jobs one by one take half as long again.
-const INSERT_MANY: &str = concat!(
-    "INSERT INTO mainspring_jobs (",
-    once_columns!(),
-    ") SELECT * FROM (VALUES ",
-    times!(16, ", ", once_row!()),
-    ") LIMIT :rows"
+// What a statement costs besides its rows is half of what a row costs, and a value that is bound as much as one that is
+// written.
+const INSERT_PLAIN: &str = concat!(
+    "
+INSERT INTO mainspring_jobs (
+    kind, queue, priority, args, at_ms, next_run_at_ms, scheduled_for_ms, expires_at_ms, on_interrupt,
+    on_unknown_delivery, overlap, max_open_runs, policies, enabled, ready, schedule_activated_at_ms, created_at_ms,
+    updated_at_ms)
+SELECT
+    column1, column2, column3, column4, column5, column5, column5, column6, column7, column8, column9, column10,
+    column11, column12, column5 <= :now_ms, :now_ms, :now_ms, :now_ms
+FROM (VALUES ",
+    times!(32, ", ", plain_row!()),
+    ")
+LIMIT :rows"
 );
 
 const INSERT_NAMED: &str = "
@@ -122,7 +132,7 @@ WHERE id = :id";
 /// Inserts a job and plans its first run.
 pub(crate) fn insert_job(tx: &Tx<'_>, spec: &JobSpec, now: Timestamp) -> Result<JobId> {
     match once(spec) {
-        Some(at) => insert_once(tx, &(spec, at), now),
+        Some(at) => insert_once(tx, spec, at, now),
         None => insert_declared(tx, spec, now),
     }
 }
@@ -132,9 +142,8 @@ pub(super) fn once(spec: &JobSpec) -> Option<Timestamp> {
     spec.schedule.at_instant().filter(|_| spec.name.is_none())
 }
 
-/// Inserts jobs that have neither a name nor a schedule; their ids, in the same order. None of their unique keys may be
-/// held.
-pub(super) fn insert_all_once(
+/// Inserts jobs that have neither a name nor a schedule nor a unique key; their ids, in the same order.
+pub(super) fn insert_plain(
     tx: &Tx<'_>,
     jobs: &[(&JobSpec, Timestamp)],
     now: Timestamp,
@@ -142,7 +151,7 @@ pub(super) fn insert_all_once(
     let mut ids = Vec::with_capacity(jobs.len());
     for group in jobs.chunks(MANY) {
         let last = match group {
-            [one] => insert_once(tx, one, now)?,
+            [(spec, at)] => insert_once(tx, spec, *at, now)?,
             several => insert_several(tx, several, now)?,
         };
         // Ids go up by one: this transaction is the only one that writes, and no id is given twice.
@@ -164,9 +173,26 @@ pub(crate) fn insert_declared(tx: &Connection, spec: &JobSpec, now: Timestamp) -
     Ok(id)
 }
 
-fn insert_once(tx: &Tx<'_>, job: &(&JobSpec, Timestamp), now: Timestamp) -> Result<JobId> {
+fn insert_once(tx: &Tx<'_>, spec: &JobSpec, at: Timestamp, now: Timestamp) -> Result<JobId> {
+    let (overlap, max_open_runs) = overlap_columns(spec.overlap);
     tx.with(INSERT_ONCE, |statement| {
-        bind_once(statement, &mut 0, job, now)?;
+        bind!(statement, INSERT_ONCE, {
+            ":kind": spec.kind,
+            ":queue": spec.queue,
+            ":priority": spec.priority,
+            ":args": spec.args,
+            ":unique_key": spec.unique.as_ref().map(|unique| &unique.key),
+            ":at_ms": at,
+            ":expires_at_ms": spec.expires_at,
+            ":on_interrupt": spec.on_interrupt,
+            ":on_unknown_delivery": spec.on_unknown_delivery,
+            ":overlap": overlap,
+            ":max_open_runs": max_open_runs,
+            ":policies": spec.policies,
+            ":enabled": spec.enabled,
+            ":ready": at <= now,
+            ":now_ms": now,
+        });
         Ok(statement.raw_execute()?)
     })?;
     Ok(JobId(tx.last_insert_rowid()))
@@ -174,52 +200,36 @@ fn insert_once(tx: &Tx<'_>, job: &(&JobSpec, Timestamp), now: Timestamp) -> Resu
 
 /// One statement for up to [`MANY`] jobs; the id of the last one.
 fn insert_several(tx: &Tx<'_>, jobs: &[(&JobSpec, Timestamp)], now: Timestamp) -> Result<JobId> {
-    tx.with(INSERT_MANY, |statement| {
-        let mut place = 0;
-        for job in jobs {
-            bind_once(statement, &mut place, job, now)?;
+    tx.with(INSERT_PLAIN, |statement| {
+        const NOW: usize = place_of(INSERT_PLAIN, ":now_ms");
+        statement.raw_bind_parameter(NOW, now)?;
+        let place = &mut { NOW };
+        for (spec, at) in jobs {
+            let (overlap, max_open_runs) = overlap_columns(spec.overlap);
+            bind_row!(
+                statement,
+                place,
+                plain_row!(),
+                [
+                    spec.kind,
+                    spec.queue,
+                    spec.priority,
+                    spec.args,
+                    at,
+                    spec.expires_at,
+                    spec.on_interrupt,
+                    spec.on_unknown_delivery,
+                    overlap,
+                    max_open_runs,
+                    spec.policies,
+                    spec.enabled,
+                ]
+            );
         }
-        statement.raw_bind_parameter(const { place_of(INSERT_MANY, ":rows") }, jobs.len() as i64)?;
+        statement.raw_bind_parameter(const { place_of(INSERT_PLAIN, ":rows") }, jobs.len() as i64)?;
         Ok(statement.raw_execute()?)
     })?;
     Ok(JobId(tx.last_insert_rowid()))
-}
-
-/// Binds one row behind this place.
-fn bind_once(
-    statement: &mut Statement<'_>,
-    place: &mut usize,
-    (spec, at): &(&JobSpec, Timestamp),
-    now: Timestamp,
-) -> Result<()> {
-    let (overlap, max_open_runs) = overlap_columns(spec.overlap);
-    bind_row!(
-        statement,
-        place,
-        once_row!(),
-        [
-            spec.kind,
-            spec.queue,
-            spec.priority,
-            spec.args,
-            spec.unique.as_ref().map(|unique| &unique.key),
-            at,
-            at,
-            at,
-            spec.expires_at,
-            spec.on_interrupt,
-            spec.on_unknown_delivery,
-            overlap,
-            max_open_runs,
-            spec.policies,
-            spec.enabled,
-            *at <= now,
-            now,
-            now,
-            now,
-        ]
-    );
-    Ok(())
 }
 
 /// Gives the holder of a unique key everything that the new spec says.

@@ -22,7 +22,8 @@ pub(super) fn bind(prepared: &mut Statement<'_>, statement: &str) {
 /// The value of a parameter without a name, by its place in one of several rows.
 fn unnamed(statement: &str, place: usize) -> Value {
     let (_, row) = ROWS.iter().find(|(name, _)| *name == statement).expect("a row in bindings.rs");
-    row[place % row.len()].into()
+    // Behind the time now.
+    row[(place - 1) % row.len()].into()
 }
 
 fn value(statement: &str, parameter: &str) -> Value {
@@ -66,19 +67,18 @@ fn common(parameter: &str) -> Bound {
         ":args" | ":policies" | ":definition" => Word("{}"),
         ":reason" => Word("downtime"),
         ":limit" | ":batch" | ":slots" => Number(50),
-        ":rows" => Number(16),
+        ":rows" => Number(32),
         _ => Number(1),
     }
 }
 
 /// What the rows hold of statements that take several.
-const ROWS: &[(&str, &[Bound])] = &[("insert.rs: INSERT_ONCE", NEW_JOB), ("insert.rs: INSERT_MANY", NEW_JOB)];
+const ROWS: &[(&str, &[Bound])] = &[("insert.rs: INSERT_PLAIN", PLAIN_JOB)];
 
 #[rustfmt::skip]
-const NEW_JOB: &[Bound] = &[
-    Word("kind"), Word("default"), Number(0), Word("{}"), Null, Number(NOW.millis()), Number(NOW.millis()),
-    Number(NOW.millis()), Null, Word("rerun"), Word("hold"), Word("skip"), Number(1), Word("{}"), Number(1), Number(1),
-    Number(NOW.millis()), Number(NOW.millis()), Number(NOW.millis()),
+const PLAIN_JOB: &[Bound] = &[
+    Word("kind"), Word("default"), Number(0), Word("{}"), Number(NOW.millis()), Null, Word("rerun"), Word("hold"),
+    Word("skip"), Number(1), Word("{}"), Number(1),
 ];
 
 /// Statements about rows in another state, and values that must be others.
@@ -133,6 +133,7 @@ const OWN: &[(&str, &str, Bound)] = &[
     ("ending.rs: UPDATE_JOB", ":then_run_at_ms", Null),
     ("ending.rs: UPDATE_JOB", ":finished_at_ms", Null),
     ("ending.rs: OCCURRENCE_FAILED", ":job_id", Number(OFTEN)),
+    ("insert.rs: INSERT_ONCE", ":unique_key", Word("another")),
     ("insert.rs: INSERT_NAMED", ":name", Word("new")),
     ("insert.rs: DESCRIBE", ":id", Number(WAITING)),
     ("insert.rs: SET_SCHEDULE", ":id", Number(WAITING)),
