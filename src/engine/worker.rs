@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::context::{DeliveryContext, RunContext};
 use super::decide_run::{self, Call, Decision, Rules};
-use super::env::Env;
+use super::env::{Env, LeftBehind};
 use super::erased::{Answer, ErasedHandler};
 use super::handover::Handover;
 use super::log;
@@ -56,15 +56,16 @@ pub(super) async fn work<W: Writer>(
     let mut task = prepared.handler.run(prepared.cx.clone(), env.limits);
     let call = prepared.wait(&env, &mut task, asks).await;
     reach(CrashPoint::Ran);
-    let left_behind = matches!(call.how, Ended::StillRunning);
+    // Counted before it is on record, so that whoever reads the record finds it in the health.
+    let left_behind = matches!(call.how, Ended::StillRunning).then(|| env.leave_behind());
     let Decision { complete, late } = prepared.decide(&env, call);
     let end = prepared.record(&env, complete).await;
     reach(CrashPoint::Completed);
     if let Some(late) = late {
         record_late(&env, late).await;
     }
-    if left_behind {
-        prepared.leave_behind(&env, task);
+    if let Some(counted) = left_behind {
+        prepared.leave_behind(&env, task, counted);
     }
     end
 }
@@ -176,10 +177,10 @@ impl Prepared {
     }
 
     /// Lets the handler go on without its run; what it returns is kept as a fact.
-    fn leave_behind<W: Writer>(self, env: &Arc<Env<W>>, task: JoinHandle<Answer>) {
+    fn leave_behind<W: Writer>(self, env: &Arc<Env<W>>, task: JoinHandle<Answer>, counted: LeftBehind<W>) {
         let env = Arc::clone(env);
+        let counted = (!task.is_finished()).then_some(counted);
         tokio::spawn(async move {
-            let counted = env.leave_behind();
             // The abort is seen at once by a task that waits; only one that blocks its thread is left.
             tokio::task::yield_now().await;
             if !task.is_finished() {
