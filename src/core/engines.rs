@@ -135,7 +135,8 @@ impl Engines {
         // sees everything that was.
         let is_over = generation.is_over();
         if is_over {
-            (runs, deliveries) = (Vec::new(), Vec::new());
+            runs.clear();
+            deliveries.clear();
         }
         for engine in attached.iter_mut() {
             let told = Committed {

@@ -310,14 +310,14 @@ impl<W> Hand<W> {
         count
     }
 
-    /// All of them, to be answered before this is dropped.
-    pub(super) fn answered(&mut self) -> Vec<W> {
+    /// All of them, to be answered before this is dropped: a queue that closes waits for what is in a hand.
+    pub(super) fn take_all(&mut self) -> Vec<W> {
         mem::take(&mut self.commands)
     }
 
     /// Answers each.
     pub(super) fn answer(mut self, with: impl FnMut(W)) {
-        self.answered().into_iter().for_each(with);
+        self.take_all().into_iter().for_each(with);
     }
 
     /// Parts with those that a caller picks.

@@ -169,8 +169,8 @@ impl Process {
             match event {
                 EngineEvent::Committed(Committed { runs, deliveries, answers: _ }) => {
                     for run in runs {
-                        let (job, key) = (run.job_id, &self.key_prefix);
-                        let key = idempotency_key(key, job, run.scheduled_for, run.request_id);
+                        let prefix = &self.key_prefix;
+                        let key = idempotency_key(prefix, run.job_id, run.scheduled_for, run.request_id);
                         self.told.push_back(Event::Run(Box::new(Claim { run, key })));
                     }
                     for claim in deliveries {

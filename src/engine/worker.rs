@@ -179,6 +179,7 @@ impl Prepared {
     /// Lets the handler go on without its run; what it returns is kept as a fact.
     fn leave_behind<W: Writer>(self, env: &Arc<Env<W>>, task: JoinHandle<Answer>, counted: LeftBehind<W>) {
         let env = Arc::clone(env);
+        // One that has come back meanwhile is not left behind.
         let counted = (!task.is_finished()).then_some(counted);
         tokio::spawn(async move {
             // The abort is seen at once by a task that waits; only one that blocks its thread is left.

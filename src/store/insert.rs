@@ -203,7 +203,7 @@ fn insert_several(tx: &Tx<'_>, jobs: &[(&JobSpec, Timestamp)], now: Timestamp) -
     tx.with(INSERT_PLAIN, |statement| {
         const NOW: usize = place_of(INSERT_PLAIN, ":now_ms");
         statement.raw_bind_parameter(NOW, now)?;
-        let place = &mut { NOW };
+        let mut place = NOW;
         for (spec, at) in jobs {
             let (overlap, max_open_runs) = overlap_columns(spec.overlap);
             bind_row!(

@@ -20,7 +20,7 @@ pub(crate) use bind;
 /// Binds the values of one row of a statement that has several, in the order of its question marks, and moves `place` on:
 /// `bind_row!(statement, place, row!(), [id, now])`. A row with more or fewer marks does not compile.
 macro_rules! bind_row {
-    ($statement:expr, $place:expr, $row:expr, [$($value:expr),+ $(,)?]) => {{
+    ($statement:expr, $place:ident, $row:expr, [$($value:expr),+ $(,)?]) => {{
         const {
             assert!(
                 $crate::store::parameters::marks($row) == [$(stringify!($value)),+].len(),
@@ -28,8 +28,8 @@ macro_rules! bind_row {
             );
         }
         $(
-            *$place += 1;
-            $statement.raw_bind_parameter(*$place, &$value)?;
+            $place += 1;
+            $statement.raw_bind_parameter($place, &$value)?;
         )+
     }};
 }

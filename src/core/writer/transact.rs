@@ -171,9 +171,10 @@ impl Core {
         self.shared.engines.ended(&ended, &delivered);
         let claims = batch.runs.len();
         let mut commands = batch.commands;
-        let mut answers = Answers(commands.answered());
+        let mut answers = Answers(commands.take_all());
         let is_over =
             !self.shared.engines.tell(&self.generation, batch.runs, batch.deliveries, &mut answers.0);
+        // Those that no engine took; then the hand is empty.
         drop(answers);
         drop(commands);
         // Told last: whoever listens to the log may be slow, or panic.
