@@ -5,9 +5,12 @@ use std::time::Duration;
 use mainspring::Schedule;
 
 use super::Ended;
-use super::crew::{Life, Message, Place, missing, plain};
+use super::crew::{Life, Message, Place, SOON, answer, missing, plain};
 
 const MINUTE: Duration = Duration::from_secs(60);
+
+/// Whether everything that the first engine left is settled.
+const SETTLED: &str = "SELECT coalesce(end_reason, 'not yet') FROM mainspring_owners ORDER BY id LIMIT 1";
 
 async fn declare(life: &Life) -> Result<(), String> {
     let minutely = Schedule::cron("* * * * *").map_err(plain)?;
@@ -23,6 +26,10 @@ pub(crate) async fn what_was_delivered_is_not_sent_at_the_next_start() -> Ended 
     life.send().await.ok_or_else(|| missing("the delivery"))?.go_on();
     life.end().await?;
     let mut next = place.life().await?;
+    // What the next start sends again it sends from here on, before anything that is enqueued now.
+    answer(&place.path(), SETTLED, &["stopped", "died"], SOON)
+        .await?
+        .ok_or_else(|| missing("the end of the first owner"))?;
     next.enqueue().await?;
     next.run().await.ok_or_else(|| missing("the second run"))?.go_on();
     let sent = next.send().await.ok_or_else(|| missing("the second delivery"))?;
