@@ -95,6 +95,8 @@ CREATE TABLE mainspring_jobs (
     created_at_ms             INTEGER NOT NULL,
     updated_at_ms             INTEGER NOT NULL,
     finished_at_ms            INTEGER,
+    -- The writer that enqueued it: after a commit that returned an error, this tells whether it happened.
+    writer_id                 INTEGER,
 
     -- The one definition of "may be claimed"; the two indexes below hold these rows and no others. What settles it for
     -- most rows comes first: a row that is written is asked several times.
@@ -292,11 +294,13 @@ CREATE TABLE mainspring_owners (
 CREATE INDEX mainspring_owners_alive ON mainspring_owners (id)
     WHERE ended_at_ms IS NULL;
 
--- The last transaction of each writer: after a commit that returned an error, this row tells whether it happened.
+-- The last transaction of each writer that enqueued nothing: after a commit that returned an error, this row tells
+-- whether it happened. For one that did, the first job that it enqueued tells, or that it is gone already.
 CREATE TABLE mainspring_writers (
-    id             INTEGER PRIMARY KEY,
-    transaction_no INTEGER NOT NULL,
-    written_at_ms  INTEGER NOT NULL
+    id              INTEGER PRIMARY KEY,
+    transaction_no  INTEGER NOT NULL,
+    removed_job_id  INTEGER NOT NULL DEFAULT 0,
+    written_at_ms   INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE mainspring_queues (
@@ -346,4 +350,14 @@ BEFORE DELETE ON mainspring_completions
 WHEN OLD.delivery IN ('pending', 'started')
 BEGIN
     SELECT RAISE(ABORT, 'an_unsettled_delivery_is_not_deleted: this output was not handed over yet');
+END;
+
+-- For the writer that enqueued it and does not know yet whether its commit happened.
+CREATE TRIGGER mainspring_a_job_that_is_gone_was_there
+AFTER DELETE ON mainspring_jobs
+WHEN OLD.writer_id IS NOT NULL
+BEGIN
+    UPDATE mainspring_writers
+    SET removed_job_id = OLD.id
+    WHERE id = OLD.writer_id AND removed_job_id < OLD.id;
 END;

@@ -9,8 +9,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, named_params};
 const INSERT: &str = "
 INSERT INTO mainspring_jobs (
     kind, queue, priority, args, at_ms, on_interrupt, on_unknown_delivery, policies, enabled,
-    schedule_activated_at_ms, next_run_at_ms, scheduled_for_ms, ready, created_at_ms, updated_at_ms)
-VALUES ('nothing', 'default', 0, :args, :now_ms, 'rerun', 'resend', '{}', 1, :now_ms, :now_ms, :now_ms, 1, :now_ms, :now_ms)";
+    schedule_activated_at_ms, next_run_at_ms, scheduled_for_ms, ready, created_at_ms, updated_at_ms,
+    writer_id)
+VALUES ('nothing', 'default', 0, :args, :now_ms, 'rerun', 'resend', '{}', 1, :now_ms, :now_ms, :now_ms, 1, :now_ms, :now_ms, 1)";
 
 const MARK: &str = "
 INSERT INTO mainspring_writers (id, transaction_no, written_at_ms)
@@ -107,9 +108,9 @@ impl Floor {
         Self { conn, running: Vec::new(), pending: Vec::new(), started: Vec::new() }
     }
 
-    /// Writes so many jobs in one transaction.
+    /// Writes so many jobs in one transaction. They name their writer, and are its mark.
     pub(crate) fn enqueue(&self, jobs: usize) {
-        self.write(|tx| {
+        self.transaction(|tx| {
             let mut insert = tx.prepare_cached(INSERT).unwrap();
             for _ in 0..jobs {
                 insert.execute(named_params! { ":args": "null", ":now_ms": NOW }).unwrap();
@@ -194,9 +195,16 @@ impl Floor {
     }
 
     fn write<T>(&self, write: impl FnOnce(&Transaction<'_>) -> T) -> T {
+        self.transaction(|tx| {
+            let written = write(tx);
+            tx.prepare_cached(MARK).unwrap().execute(named_params! { ":now_ms": NOW }).unwrap();
+            written
+        })
+    }
+
+    fn transaction<T>(&self, write: impl FnOnce(&Transaction<'_>) -> T) -> T {
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate).unwrap();
         let written = write(&tx);
-        tx.prepare_cached(MARK).unwrap().execute(named_params! { ":now_ms": NOW }).unwrap();
         tx.commit().unwrap();
         written
     }

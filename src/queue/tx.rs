@@ -57,7 +57,7 @@ impl Queue {
         job: impl Into<NewJob<A>>,
     ) -> Result<Scheduled> {
         let spec = self.named_spec(name, schedule, job)?;
-        self.in_transaction(tx, |now| schedule::schedule(tx, &spec, now))
+        self.in_transaction(tx, |now| schedule::schedule(&Tx::on(tx), &spec, now))
     }
 
     fn in_transaction<T>(&self, tx: &Connection, run: impl FnOnce(Timestamp) -> Result<T>) -> Result<T> {

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, named_params};
 
 use super::Tx;
+use super::ids::Table;
 use super::parameters::{bind, bind_row, place as place_of};
 use super::rows::overlap_columns;
 use crate::error::Result;
@@ -14,12 +15,12 @@ use crate::time::Timestamp;
 
 const INSERT_ONCE: &str = "
 INSERT INTO mainspring_jobs (
-    kind, queue, priority, args, unique_key, at_ms, expires_at_ms, on_interrupt, on_unknown_delivery, overlap,
+    id, kind, queue, priority, args, unique_key, at_ms, expires_at_ms, on_interrupt, on_unknown_delivery, overlap,
     max_open_runs, policies, enabled, schedule_activated_at_ms, next_run_at_ms, scheduled_for_ms, ready,
-    created_at_ms, updated_at_ms)
+    created_at_ms, updated_at_ms, writer_id)
 VALUES (
-    :kind, :queue, :priority, :args, :unique_key, :at_ms, :expires_at_ms, :on_interrupt, :on_unknown_delivery,
-    :overlap, :max_open_runs, :policies, :enabled, :now_ms, :at_ms, :at_ms, :ready, :now_ms, :now_ms)";
+    :id, :kind, :queue, :priority, :args, :unique_key, :at_ms, :expires_at_ms, :on_interrupt, :on_unknown_delivery,
+    :overlap, :max_open_runs, :policies, :enabled, :now_ms, :at_ms, :at_ms, :ready, :now_ms, :now_ms, :writer_id)";
 
 /// How many jobs [`INSERT_PLAIN`] takes at most.
 const MANY: usize = 32;
@@ -55,10 +56,10 @@ const INSERT_PLAIN: &str = concat!(
 INSERT INTO mainspring_jobs (
     kind, queue, priority, args, at_ms, next_run_at_ms, scheduled_for_ms, expires_at_ms, on_interrupt,
     on_unknown_delivery, overlap, max_open_runs, policies, enabled, ready, schedule_activated_at_ms, created_at_ms,
-    updated_at_ms)
+    updated_at_ms, writer_id)
 SELECT
     column1, column2, column3, column4, column5, column5, column5, column6, column7, column8, column9, column10,
-    column11, column12, column5 <= :now_ms, :now_ms, :now_ms, :now_ms
+    column11, column12, column5 <= :now_ms, :now_ms, :now_ms, :now_ms, :writer_id
 FROM (VALUES ",
     times!(32, ", ", plain_row!()),
     ")
@@ -161,7 +162,8 @@ pub(super) fn insert_plain(
 }
 
 /// Inserts a job that has a name or a schedule.
-pub(crate) fn insert_declared(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Result<JobId> {
+pub(crate) fn insert_declared(tx: &Tx<'_>, spec: &JobSpec, now: Timestamp) -> Result<JobId> {
+    tx.ids().passed_over(Table::Jobs);
     tx.prepare_cached(INSERT_NAMED)?.execute(named_params! {
         ":name": spec.name,
         ":kind": spec.kind,
@@ -175,8 +177,10 @@ pub(crate) fn insert_declared(tx: &Connection, spec: &JobSpec, now: Timestamp) -
 
 fn insert_once(tx: &Tx<'_>, spec: &JobSpec, at: Timestamp, now: Timestamp) -> Result<JobId> {
     let (overlap, max_open_runs) = overlap_columns(spec.overlap);
+    let id = tx.ids().next(tx, Table::Jobs)?;
     tx.with(INSERT_ONCE, |statement| {
         bind!(statement, INSERT_ONCE, {
+            ":id": id,
             ":kind": spec.kind,
             ":queue": spec.queue,
             ":priority": spec.priority,
@@ -192,18 +196,24 @@ fn insert_once(tx: &Tx<'_>, spec: &JobSpec, at: Timestamp, now: Timestamp) -> Re
             ":enabled": spec.enabled,
             ":ready": at <= now,
             ":now_ms": now,
+            ":writer_id": tx.writer(),
         });
         Ok(statement.raw_execute()?)
     })?;
-    Ok(JobId(tx.last_insert_rowid()))
+    let id = JobId(tx.last_insert_rowid());
+    tx.has_enqueued(id);
+    Ok(id)
 }
 
 /// One statement for up to [`MANY`] jobs; the id of the last one.
 fn insert_several(tx: &Tx<'_>, jobs: &[(&JobSpec, Timestamp)], now: Timestamp) -> Result<JobId> {
+    tx.ids().passed_over(Table::Jobs);
     tx.with(INSERT_PLAIN, |statement| {
         const NOW: usize = place_of(INSERT_PLAIN, ":now_ms");
+        const WRITER: usize = place_of(INSERT_PLAIN, ":writer_id");
         statement.raw_bind_parameter(NOW, now)?;
-        let mut place = NOW;
+        statement.raw_bind_parameter(WRITER, tx.writer())?;
+        let mut place = WRITER;
         for (spec, at) in jobs {
             let (overlap, max_open_runs) = overlap_columns(spec.overlap);
             bind_row!(
@@ -229,7 +239,9 @@ fn insert_several(tx: &Tx<'_>, jobs: &[(&JobSpec, Timestamp)], now: Timestamp) -
         statement.raw_bind_parameter(const { place_of(INSERT_PLAIN, ":rows") }, jobs.len() as i64)?;
         Ok(statement.raw_execute()?)
     })?;
-    Ok(JobId(tx.last_insert_rowid()))
+    let last = tx.last_insert_rowid();
+    tx.has_enqueued(JobId(last + 1 - jobs.len() as i64));
+    Ok(JobId(last))
 }
 
 /// Gives the holder of a unique key everything that the new spec says.

@@ -1,6 +1,6 @@
-//! Owners: the lives of engines, and the marks that writers leave.
+//! Owners: the lives of engines.
 
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, named_params};
 
 use crate::error::Result;
 use crate::run::OwnerId;
@@ -41,24 +41,6 @@ const OPEN_RUNS: &str = "
 SELECT id, cancel_requested_at_ms IS NOT NULL AS stop
 FROM mainspring_runs INDEXED BY mainspring_runs_open
 WHERE owner_id = :owner_id AND ended_at_ms IS NULL";
-
-const MARK: &str = "
-INSERT INTO mainspring_writers (id, transaction_no, written_at_ms)
-VALUES (:id, :transaction_no, :now_ms)
-ON CONFLICT (id) DO UPDATE
-SET transaction_no = excluded.transaction_no, written_at_ms = excluded.written_at_ms";
-
-const MARKED: &str = "
-SELECT transaction_no
-FROM mainspring_writers
-WHERE id = :id";
-
-const FORGET: &str = "
-DELETE FROM mainspring_writers
-WHERE id = :id OR written_at_ms < :before_ms";
-
-/// Marks of writers that wrote nothing for so long are dropped, in milliseconds.
-const MARKS_KEPT_MS: i64 = 30 * 86_400_000;
 
 /// Begins an owner's life. Its lock file must be locked already: a row that can be seen has a lock that is held.
 pub(crate) fn register(tx: &Connection, owner: &NewOwner<'_>, now: Timestamp) -> Result<OwnerId> {
@@ -110,29 +92,4 @@ pub(crate) fn open_runs(conn: &Connection, owner: OwnerId) -> Result<Vec<(crate:
         .query_map(named_params! { ":owner_id": owner }, |row| Ok((row.get("id")?, row.get("stop")?)))?
         .collect::<rusqlite::Result<_>>()?;
     Ok(runs)
-}
-
-/// Leaves the writer's mark in the transaction: after a commit that returned an error it tells what became of it.
-pub(crate) fn mark(tx: &Connection, writer: i64, transaction_no: i64, now: Timestamp) -> Result<()> {
-    tx.prepare_cached(MARK)?.execute(named_params! {
-        ":id": writer,
-        ":transaction_no": transaction_no,
-        ":now_ms": now,
-    })?;
-    Ok(())
-}
-
-/// The writer's last transaction that is in the file.
-pub(crate) fn marked(conn: &Connection, writer: i64) -> Result<Option<i64>> {
-    Ok(conn
-        .prepare_cached(MARKED)?
-        .query_row(named_params! { ":id": writer }, |row| row.get(0))
-        .optional()?)
-}
-
-/// Drops the writer's mark when it closes, and those of writers that are long gone.
-pub(crate) fn forget_mark(tx: &Connection, writer: i64, now: Timestamp) -> Result<()> {
-    let before = Timestamp::from_millis(now.millis().saturating_sub(MARKS_KEPT_MS));
-    tx.prepare_cached(FORGET)?.execute(named_params! { ":id": writer, ":before_ms": before })?;
-    Ok(())
 }

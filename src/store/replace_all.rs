@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, named_params};
 
+use super::Tx;
 use super::cancel::remove;
 use super::schedule::{by_name, schedule};
 use crate::error::{Error, Result};
@@ -33,12 +34,7 @@ pub(crate) struct Converged {
 }
 
 /// Declares every job of the set under the label and removes the label's other jobs, in one transaction.
-pub(crate) fn replace_all(
-    tx: &Connection,
-    label: &str,
-    specs: &[JobSpec],
-    now: Timestamp,
-) -> Result<Converged> {
+pub(crate) fn replace_all(tx: &Tx<'_>, label: &str, specs: &[JobSpec], now: Timestamp) -> Result<Converged> {
     let mut converged = Converged::default();
     let mut declared = HashSet::new();
     for spec in specs {

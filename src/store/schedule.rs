@@ -3,10 +3,10 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::insert::{bump_revision, calendar_of, describe, insert_declared, set_schedule};
-use super::misses;
 use super::pause::pass_over;
 use super::rows::{job, job_columns, overlap_columns};
 use super::set_back::take_back_what_is_ahead;
+use super::{Tx, misses};
 use crate::error::{Error, Result};
 use crate::job::{Job, JobSpec, Scheduled};
 use crate::plan;
@@ -19,7 +19,7 @@ const BY_NAME: &str = concat!("SELECT ", job_columns!(), " FROM mainspring_jobs 
 /// Creates the job, changes what differs, or writes nothing.
 ///
 /// An unchanged schedule keeps its next time, however overdue; what an operator paused stays paused.
-pub(crate) fn schedule(tx: &Connection, spec: &JobSpec, now: Timestamp) -> Result<Scheduled> {
+pub(crate) fn schedule(tx: &Tx<'_>, spec: &JobSpec, now: Timestamp) -> Result<Scheduled> {
     let Some(name) = spec.name.as_deref() else {
         return Err(Error::invalid("name", "is missing: a schedule is declared under a name"));
     };

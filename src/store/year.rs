@@ -293,7 +293,7 @@ fn a_year_of_twenty_jobs_loses_no_occurrence_and_runs_none_twice() {
             .into_iter()
             .map(|(name, when, job)| {
                 let spec = job.into_named_spec(name, when, &Limits::default(), now).unwrap();
-                schedule::schedule(&world.conn, &spec, now).unwrap().id()
+                schedule::schedule(&Tx::on(&world.conn), &spec, now).unwrap().id()
             })
             .collect()
     };

@@ -10,6 +10,7 @@ use crate::exchange::{ClaimedDelivery, ClaimedRun};
 use crate::job::JobId;
 use crate::run::RunId;
 use crate::store::Tx;
+use crate::store::marks::Mark;
 use crate::store::savepoint::Savepoint;
 use crate::time::Timestamp;
 
@@ -45,8 +46,8 @@ pub(super) enum Failed {
     Before(Error),
     /// A claim failed for what a row holds, and the next ones are made one by one. Nothing is in the file.
     Claim(Error),
-    /// The commit returned an error: what became of it is unknown.
-    Commit(Error),
+    /// The commit returned an error: what became of it is unknown, and this will tell.
+    Commit(Error, Mark),
 }
 
 impl From<rusqlite::Error> for Failed {

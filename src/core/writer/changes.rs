@@ -16,6 +16,8 @@ pub(super) struct Changes {
     at: Duration,
     /// One was noticed, and what comes of it was not looked for yet.
     news: bool,
+    /// One was noticed, and whether it gave ids was not looked at yet.
+    has_others: bool,
 }
 
 impl Changes {
@@ -27,7 +29,7 @@ impl Changes {
             // Another process may have migrated the file past what this library may write.
             shared.db.check_schema(conn)?;
             self.version = Some(version);
-            self.news = true;
+            (self.news, self.has_others) = (true, true);
         }
         if changed || shared.take_hint() {
             self.at = shared.clock.steady();
@@ -42,6 +44,10 @@ impl Changes {
 
     pub(super) fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.news)
+    }
+
+    pub(super) fn take_others(&mut self) -> bool {
+        std::mem::take(&mut self.has_others)
     }
 
     /// How long ago one was noticed.

@@ -3,23 +3,23 @@
 use super::Core;
 use super::batch::Batch;
 use crate::error::Result;
-use crate::store::owners;
+use crate::store::marks::{self, Mark};
 use crate::time::Timestamp;
 
-/// A transaction whose commit returned an error: the mark of its writer tells what became of it.
+/// A transaction whose commit returned an error: its mark tells what became of it.
 pub(in crate::core) struct Unresolved {
     pub(super) writer_id: i64,
-    pub(super) transaction_no: i64,
+    pub(super) mark: Mark,
     pub(super) batch: Batch,
 }
 
 impl Core {
-    /// After a commit that returned an error: the writer's mark tells whether the transaction is in the file.
+    /// After a commit that returned an error: its mark tells whether the transaction is in the file.
     pub(super) fn resolve(&mut self, now: Timestamp) -> Result<()> {
         while let Some(last) = self.unresolved.last() {
-            let marked = owners::marked(self.conn()?, last.writer_id)?;
-            let Some(Unresolved { transaction_no, mut batch, .. }) = self.unresolved.pop() else { break };
-            if marked == Some(transaction_no) {
+            let is_there = marks::is_there(self.conn()?, last.writer_id, last.mark)?;
+            let Some(Unresolved { mut batch, .. }) = self.unresolved.pop() else { break };
+            if is_there {
                 self.committed(batch);
                 tracing::info!("the commit that returned an error is in the file");
             } else {
@@ -37,9 +37,8 @@ impl Core {
     /// given back like all that it made in its last moment.
     pub(super) fn adopt(&mut self) {
         for left in self.shared.take_unresolved() {
-            let Unresolved { writer_id, transaction_no, batch } = left;
-            let batch = Batch::new(batch.commands);
-            self.unresolved.push(Unresolved { writer_id, transaction_no, batch });
+            let batch = Batch::new(left.batch.commands);
+            self.unresolved.push(Unresolved { batch, ..left });
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::error::{Error, Result, caught};
 use crate::run::{OwnerId, RunId};
 use crate::sabotage::{Bug, on};
 use crate::store::claim::Burst;
+use crate::store::ids::Ids;
 use crate::store::{Sync, read, set_synchronous};
 use crate::time::Timestamp;
 
@@ -46,6 +47,9 @@ pub(super) struct Core {
     /// Names this writer in its marks.
     writer_id: i64,
     transaction_no: i64,
+    /// When its row was last written by this connection.
+    row_written_at: Option<Timestamp>,
+    ids: Ids,
     /// Commits that returned an error, and nobody knows yet whether they happened: this writer's last one, and those
     /// that writers left which it replaced.
     unresolved: Vec<Unresolved>,
@@ -81,6 +85,8 @@ impl Core {
             changes: Changes::default(),
             writer_id: i64::from_ne_bytes(uuid::Uuid::new_v4().as_u64_pair().0.to_ne_bytes()) >> 1,
             transaction_no: 0,
+            row_written_at: None,
+            ids: Ids::default(),
             unresolved: Vec::new(),
             burst: HashMap::new(),
             stuck: HashMap::new(),
@@ -161,7 +167,8 @@ impl Core {
     fn connect(&mut self) -> Result<()> {
         if self.conn.is_none() {
             self.conn = Some(self.shared.db.only_writer()?);
-            (self.synchronous, self.saved_log) = (None, false);
+            (self.synchronous, self.saved_log, self.row_written_at) = (None, false, None);
+            self.ids = Ids::default();
             self.changes.forget();
             // One that could not even roll back still holds the lock.
             self.spent = self.spent.take().filter(Connection::is_autocommit);

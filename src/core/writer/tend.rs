@@ -6,7 +6,7 @@ use super::{Core, use_sync};
 use crate::core::liveness;
 use crate::core::op::Promise;
 use crate::error::{Error, Result};
-use crate::store::{owners, replan};
+use crate::store::{marks, replan};
 use crate::time::Timestamp;
 
 impl Core {
@@ -38,13 +38,14 @@ impl Core {
         Ok(())
     }
 
-    /// The writer's mark is forgotten.
+    /// The writer's mark is forgotten, and the ids that it did not need are given back.
     pub(super) fn forget_mark(&self) {
         let Some(conn) = &self.conn else { return };
         let forgotten = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
             .map_err(Error::from)
             .and_then(|tx| {
-                owners::forget_mark(&tx, self.writer_id, self.shared.clock.now())?;
+                marks::forget(&tx, self.writer_id, self.shared.clock.now())?;
+                self.ids.give_back(&tx)?;
                 Ok(tx.commit()?)
             });
         if let Err(error) = forgotten {

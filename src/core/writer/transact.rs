@@ -16,7 +16,8 @@ use crate::policy::Durability;
 use crate::run::OwnerId;
 use crate::sabotage::{Bug, on};
 use crate::store::claim::{ClaimRequest, claim};
-use crate::store::{Immediate, Sync, Tx, deliver, owners};
+use crate::store::marks::{self, Mark};
+use crate::store::{Immediate, Sync, Tx, deliver};
 use crate::time::Timestamp;
 
 impl Core {
@@ -34,13 +35,12 @@ impl Core {
                 Ok(())
             }
             Err(Failed::Before(error) | Failed::Claim(error)) => Err(error),
-            Err(Failed::Commit(error)) if on(Bug::CommitErrorMeansNo) => Err(error),
-            Err(Failed::Commit(error)) => {
+            Err(Failed::Commit(error, _)) if on(Bug::CommitErrorMeansNo) => Err(error),
+            Err(Failed::Commit(error, mark)) => {
                 // Unknown, never no: neither a handler nor a delivery starts, and nobody is answered, before the
                 // file has told what became of it.
                 tracing::warn!(%error, "a commit returned an error: looking at what became of it");
-                let (writer_id, transaction_no) = (self.writer_id, self.transaction_no);
-                self.unresolved.push(Unresolved { writer_id, transaction_no, batch });
+                self.unresolved.push(Unresolved { writer_id: self.writer_id, mark, batch });
                 self.spent = self.conn.take();
                 Err(error)
             }
@@ -51,15 +51,18 @@ impl Core {
         let durability = self.shared.db.options().durability;
         let sync = self.choose_sync(batch.commands.commands(), durability)?;
         let generation = Arc::clone(&self.generation);
-        let (writer_id, transaction_no) = (self.writer_id, self.transaction_no + 1);
         let Some(conn) = &self.conn else { return Err(Failed::Before(Error::Closed)) };
         let before = conn.total_changes();
-        let statements = Tx::on(conn);
+        // What is reserved in a transaction that is not made is not reserved.
+        let statements = Tx::of_writer(conn, self.writer_id, std::mem::take(&mut self.ids));
         let tx = Immediate::begin(conn)?;
         if self.changes.look(conn, &self.shared)? {
             self.stuck.clear();
         }
-        let (tx, effects) = self.apply(tx, conn, &statements, &mut batch.commands, sync, &mut now)?;
+        if self.changes.take_others() {
+            statements.ids().look(&tx)?;
+        }
+        let (tx, run, effects) = self.apply(tx, conn, &statements, &mut batch.commands, sync, &mut now)?;
         batch.may_stop_runs = effects.may_stop_runs;
         let rooms = self.rooms(&effects.ended, &effects.delivered);
         let mut deliveries_left: HashMap<OwnerId, usize> = HashMap::new();
@@ -98,14 +101,30 @@ impl Core {
             // written all the same, to learn whether the file can be written again; on a full disk that is learnt
             // otherwise.
             tx.rollback()?;
+            self.ids = statements.ids().clone();
             return Ok(());
         }
-        owners::mark(&tx, writer_id, transaction_no, now).map_err(Failed::Before)?;
+        // What was undone has left no job.
+        let first_job = statements.first_job().filter(|_| run == Run::All);
+        let row_is_new = self.row_written_at.is_some_and(|at| !marks::is_old(at, now));
+        let mark = match first_job {
+            Some(job) if row_is_new => Mark::Job(job),
+            _ => {
+                self.transaction_no += 1;
+                marks::leave(&tx, self.writer_id, self.transaction_no, now).map_err(Failed::Before)?;
+                Mark::Number(self.transaction_no)
+            }
+        };
         if generation.is_over() {
             return Err(Failed::Before(Error::Closed));
         }
-        self.transaction_no = transaction_no;
-        tx.commit().map_err(|error| Failed::Commit(error.into()))?;
+        tx.commit().map_err(|error| Failed::Commit(error.into(), mark))?;
+        if run == Run::All && !self.careful {
+            self.ids = statements.ids().clone();
+        }
+        if matches!(mark, Mark::Number(_)) {
+            self.row_written_at = Some(now);
+        }
         // It has taken the place in the log of what failed before it.
         self.spent = None;
         Ok(())
@@ -121,7 +140,7 @@ impl Core {
         commands: &mut Hand<Box<dyn Work>>,
         sync: Sync,
         now: &mut Timestamp,
-    ) -> Result<(Immediate<'conn>, Effects)> {
+    ) -> Result<(Immediate<'conn>, Run, Effects)> {
         // Whoever comes later may need a sync that was not chosen, and on a full disk it is not for everybody.
         let others_may_join = !self.log_room.is_full()
             && (sync == Sync::Full || self.shared.db.options().durability == Durability::Relaxed);
@@ -131,8 +150,9 @@ impl Core {
             if apply_all(statements, new, &mut effects, *now)? == Run::OneFailed {
                 drop(tx);
                 let tx = Immediate::begin(conn)?;
-                let effects = apply_apart(statements, commands.commands_mut(), *now)?;
-                return Ok((tx, effects));
+                // Ids that are reserved where something is undone are not reserved.
+                let effects = apply_apart(&Tx::on(conn), commands.commands_mut(), *now)?;
+                return Ok((tx, Run::OneFailed, effects));
             }
             applied = commands.commands().len();
             if others_may_join && commands.take_more() > 0 {
@@ -140,7 +160,7 @@ impl Core {
                 *now = self.shared.clock.now();
             }
         }
-        Ok((tx, effects))
+        Ok((tx, Run::All, effects))
     }
 
     /// The sync of the next commit: that of the command which needs the most.

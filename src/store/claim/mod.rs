@@ -17,6 +17,7 @@ use rusqlite::{Connection, named_params};
 use self::due::DueJob;
 use self::mark::mark_own;
 use self::verify::was_interrupted;
+use super::ids::Table;
 use super::parameters::bind;
 use super::savepoint::Savepoint;
 use super::wake::wake_at;
@@ -90,10 +91,12 @@ impl Burst {
 
 const OPEN_RUN: &str = "
 INSERT INTO mainspring_runs (
-    job_id, job_revision, kind, queue, scheduled_for_ms, attempt, trigger, request_id, owner_id, claimed_at_ms)
+    id, job_id, job_revision, kind, queue, scheduled_for_ms, attempt, trigger, request_id, owner_id, claimed_at_ms)
 VALUES (
-    :job_id, :job_revision, :kind, :queue, :scheduled_for_ms, :attempt, :trigger, :request_id, :owner_id, :now_ms)
-ON CONFLICT DO NOTHING";
+    :id, :job_id, :job_revision, :kind, :queue, :scheduled_for_ms, :attempt, :trigger, :request_id, :owner_id,
+    :now_ms)
+ON CONFLICT (job_id, scheduled_for_ms, attempt) WHERE request_id IS NULL DO NOTHING
+ON CONFLICT (job_id, request_id, attempt) WHERE request_id IS NOT NULL DO NOTHING";
 
 // What was asked for besides keeps the job from being over.
 const MOVE_ON: &str = "
@@ -387,8 +390,10 @@ fn open_run(
     owner: OwnerId,
     now: Timestamp,
 ) -> Result<Option<RunId>> {
+    let id = tx.ids().next(tx, Table::Runs)?;
     let inserted = tx.with(OPEN_RUN, |statement| {
         bind!(statement, OPEN_RUN, {
+            ":id": id,
             ":job_id": job.id,
             ":job_revision": job.revision,
             ":kind": job.kind,

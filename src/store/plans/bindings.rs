@@ -10,10 +10,14 @@ use super::file::{
 
 /// Binds every parameter.
 pub(super) fn bind(prepared: &mut Statement<'_>, statement: &str) {
+    let mut place = 0;
     for index in 1..=prepared.parameter_count() {
         let value = match prepared.parameter_name(index) {
             Some(name) => value(statement, name),
-            None => unnamed(statement, index - 1),
+            None => {
+                place += 1;
+                unnamed(statement, place)
+            }
         };
         prepared.raw_bind_parameter(index, value).unwrap();
     }
@@ -22,7 +26,6 @@ pub(super) fn bind(prepared: &mut Statement<'_>, statement: &str) {
 /// The value of a parameter without a name, by its place in one of several rows.
 fn unnamed(statement: &str, place: usize) -> Value {
     let (_, row) = ROWS.iter().find(|(name, _)| *name == statement).expect("a row in bindings.rs");
-    // Behind the time now.
     row[(place - 1) % row.len()].into()
 }
 
@@ -64,6 +67,7 @@ fn common(parameter: &str) -> Bound {
         ":on_interrupt" => Word("rerun"),
         ":on_unknown_delivery" => Word("hold"),
         ":overlap" => Word("skip"),
+        ":table_name" => Word("mainspring_jobs"),
         ":args" | ":policies" | ":definition" => Word("{}"),
         ":reason" => Word("downtime"),
         ":limit" | ":batch" | ":slots" => Number(50),
@@ -93,6 +97,7 @@ const OWN: &[(&str, &str, Bound)] = &[
     ("cancel.rs: GO_ON_AFTERWARDS", ":id", Number(OFTEN)),
     ("cancel.rs: GO_ON_AFTERWARDS", ":scheduled_for_ms", Null),
     ("cancel.rs: GO_ON_AFTERWARDS", ":run_at_ms", Null),
+    ("claim/mod.rs: OPEN_RUN", ":id", Null),
     ("claim/mod.rs: OPEN_RUN", ":job_id", Number(OFTEN)),
     ("claim/mark.rs: MARK_ONCE", ":id", Number(READY)),
     ("claim/mark.rs: MARK_RUNNING", ":id", Number(READY)),
@@ -133,6 +138,10 @@ const OWN: &[(&str, &str, Bound)] = &[
     ("ending.rs: UPDATE_JOB", ":then_run_at_ms", Null),
     ("ending.rs: UPDATE_JOB", ":finished_at_ms", Null),
     ("ending.rs: OCCURRENCE_FAILED", ":job_id", Number(OFTEN)),
+    ("ids.rs: GIVE_BACK", ":table_name", Word("mainspring_requests")),
+    ("ids.rs: GIVE_BACK", ":given", Number(ASKED)),
+    ("ids.rs: GIVE_BACK", ":reserved", Number(ASKED)),
+    ("insert.rs: INSERT_ONCE", ":id", Null),
     ("insert.rs: INSERT_ONCE", ":unique_key", Word("another")),
     ("insert.rs: INSERT_NAMED", ":name", Word("new")),
     ("insert.rs: DESCRIBE", ":id", Number(WAITING)),
@@ -143,8 +152,9 @@ const OWN: &[(&str, &str, Bound)] = &[
     ("owners.rs: REGISTER", ":uuid", Word("new")),
     ("owners.rs: END", ":id", Number(1)),
     ("owners.rs: END", ":reason", Word("died")),
-    ("owners.rs: MARKED", ":id", Number(1)),
-    ("owners.rs: FORGET", ":id", Number(1)),
+    ("marks.rs: NUMBERED", ":id", Number(1)),
+    ("marks.rs: ENQUEUED", ":id", Number(1)),
+    ("marks.rs: FORGET", ":id", Number(1)),
     ("pause.rs: PAUSE", ":id", Number(WAITING)),
     ("pause.rs: RESUME", ":id", Number(WAITING)),
     ("pause.rs: MOVE_OWN_RUN", ":id", Number(WAITING)),
