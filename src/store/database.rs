@@ -8,6 +8,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
 use super::files::{LogFiles, Place};
+use super::folder::Folder;
 use super::history;
 use super::identity::Identity;
 use super::open::{self, Opened};
@@ -23,10 +24,16 @@ pub(crate) struct Database {
     identity: Identity,
     uuid: String,
     readers: Readers,
-    /// The log that the writer's connection has open. It stays the same file for as long as anybody has it open.
-    log: Mutex<Option<LogFiles>>,
+    watched: Mutex<Watched>,
     /// The process that opened it. What a fork leaves of it in a child is of no use.
     process: u32,
+}
+
+/// What a writer looks at before it writes.
+struct Watched {
+    folder: Folder,
+    /// The log that its connection has open. It stays the same file for as long as anybody has it open.
+    log: Option<LogFiles>,
 }
 
 impl Database {
@@ -58,13 +65,14 @@ impl Database {
     ) -> Result<Self> {
         let Opened { place, identity, migrated } = open::open(&options)?;
         let readers = readers(place.clone(), options.clone(), identity)?;
+        let watched = Mutex::new(Watched { folder: place.folder(), log: None });
         Ok(Self {
             place,
             options,
             identity,
             uuid: migrated.database_uuid,
             readers,
-            log: Mutex::new(None),
+            watched,
             process: std::process::id(),
         })
     }
@@ -122,16 +130,23 @@ impl Database {
         self.place.is_still(self.identity)
     }
 
-    /// Checks that the log is still the one that the writer has open. To be asked by a writer that has its connection:
-    /// once nobody has one, SQLite itself removes the log, and the next connection makes another.
+    /// As [`check_identity`](Self::check_identity), and that the log is still the one that the writer has open. To be
+    /// asked by a writer that has its connection: once nobody has one, SQLite itself removes the log, and the next
+    /// connection makes another.
     ///
     /// # Errors
-    /// [`Error::FileReplaced`].
-    pub(crate) fn check_log(&self) -> Result<()> {
-        match *self.log() {
-            Some(files) => self.place.log_is_still(files),
-            None => Ok(()),
+    /// [`Error::FileReplaced`], [`Error::Forked`].
+    pub(crate) fn check_files(&self) -> Result<()> {
+        self.check_process()?;
+        let mut watched = self.watched();
+        if watched.folder.is_as_it_was() {
+            return Ok(());
         }
+        let changed = watched.folder.changed();
+        self.place.is_still(self.identity)?;
+        watched.log.map_or(Ok(()), |log| self.place.log_is_still(log))?;
+        watched.folder.was_looked_at(changed);
+        Ok(())
     }
 
     /// Checks that this is the process that opened the file.
@@ -153,13 +168,15 @@ impl Database {
     pub(crate) fn only_writer(&self) -> Result<Connection> {
         let conn = self.writer()?;
         let files = self.place.log_files()?;
-        *self.log() = Some(files);
+        let mut watched = self.watched();
+        watched.log = Some(files);
+        watched.folder.forget();
         Ok(conn)
     }
 
     /// Whether the log that the writer has open was deleted, and nobody has made another one.
     pub(crate) fn lost_its_log(&self) -> bool {
-        let known = *self.log();
+        let known = self.watched().log;
         known.is_some_and(|files| self.place.log_files().is_ok_and(|now| files.lost_its_log(now)))
     }
 
@@ -168,8 +185,8 @@ impl Database {
         self.place.log_bytes()
     }
 
-    fn log(&self) -> MutexGuard<'_, Option<LogFiles>> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Checks that no newer library has changed the schema beyond what this one may write. Worth asking when

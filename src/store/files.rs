@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::folder::Folder;
 use super::identity::{self, Identity};
 use crate::error::{Error, Result};
 
@@ -91,6 +92,11 @@ impl Place {
             return Ok(());
         }
         Err(Error::FileReplaced { path: self.named.clone() })
+    }
+
+    /// The folder that all of them are in.
+    pub(super) fn folder(&self) -> Folder {
+        Folder::of(self.file.parent().unwrap_or(&self.file))
     }
 
     /// Which file the path names now, if there is one.

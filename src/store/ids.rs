@@ -183,7 +183,9 @@ mod tests {
         for given in [1, 4, 7, 8, 50, 300, 1_500] {
             let (_dir, conn) = file();
             let ids = Ids::default();
-            (0..given).for_each(|_| drop(insert(&conn, &ids)));
+            for _ in 0..given {
+                insert(&conn, &ids);
+            }
             let next = insert(&conn, &Ids::default());
             assert!(next - given - 1 <= given / ONE_IN, "{given} were given, then {next}");
         }
@@ -213,7 +215,8 @@ mod tests {
         let ids = Ids::default();
         for given in 1..100 {
             assert_eq!(insert(&conn, &ids), given);
-            conn.execute_batch("UPDATE mainspring_runs SET ended_at_ms = 1; DELETE FROM mainspring_runs").unwrap();
+            conn.execute_batch("UPDATE mainspring_runs SET ended_at_ms = 1; DELETE FROM mainspring_runs")
+                .unwrap();
         }
         ids.give_back(&conn).unwrap();
         assert_eq!(insert_as(&conn, None), 100);
@@ -223,7 +226,9 @@ mod tests {
     fn ids_that_are_reserved_are_of_no_use_in_a_file_that_was_taken_back() {
         let (_dir, conn) = file();
         let ids = Ids::default();
-        (0..40).for_each(|_| drop(insert(&conn, &ids)));
+        for _ in 0..40 {
+            insert(&conn, &ids);
+        }
         conn.execute_batch("UPDATE sqlite_sequence SET seq = 7").unwrap();
         ids.look(&conn).unwrap();
         assert_eq!(ids.next(&conn, Table::Runs).unwrap(), None);

@@ -13,6 +13,7 @@ mod ending;
 pub(crate) mod enqueue;
 mod files;
 mod finish;
+mod folder;
 mod history;
 mod identity;
 pub(crate) mod ids;

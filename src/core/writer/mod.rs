@@ -130,7 +130,7 @@ impl Core {
         self.shared.pulse.tick(now, self.shared.clock.steady());
         self.connect()?;
         // SQLite does not notice that its file was deleted or replaced: what is written then is lost.
-        if let Err(replaced) = self.shared.db.check_identity().and_then(|()| self.shared.db.check_log()) {
+        if let Err(replaced) = self.shared.db.check_files() {
             self.save_log();
             return Err(replaced);
         }
