@@ -93,7 +93,9 @@ async fn a_large_history_goes_in_many_small_transactions_with_work_between_them(
     let pruning = tokio::spawn(async move { queue.prune(Prune::older_than(HOUR)).await });
     let mut ran_meanwhile = 0;
     while !pruning.is_finished() {
-        test.queue().enqueue(note("meanwhile")).await.unwrap();
+        // Under a name: a transaction that enqueues needs no number.
+        let (name, now) = (format!("meanwhile {ran_meanwhile}"), test.clock().now());
+        test.queue().schedule(&name, Schedule::at(now), note("meanwhile")).await.unwrap();
         ran_meanwhile += 1;
     }
     let pruned = pruning.await.unwrap().unwrap();
