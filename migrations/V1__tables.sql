@@ -277,6 +277,33 @@ CREATE TABLE mainspring_misses (
 ) STRICT;
 CREATE INDEX mainspring_misses_of_job ON mainspring_misses (job_id, from_ms);
 
+-- Who changed what: one row for each change of a job's definition, and for each pause of a queue. The triggers below
+-- write it in the transaction of the change, whoever makes that; `src/store/events.rs` says what a trigger cannot see.
+-- It outlives the job.
+CREATE TABLE mainspring_events (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- NULL for what was done to a queue.
+    job_id    INTEGER,
+    name      TEXT,
+    kind      TEXT,
+    queue     TEXT    NOT NULL,
+    event     TEXT    NOT NULL,
+    revision  INTEGER,
+    -- A trigger knows the wall clock alone; the library puts its own in the place.
+    at_ms     INTEGER NOT NULL DEFAULT (CAST(round(julianday('now') * 86400000.0) AS INTEGER) - 210866760000000),
+    -- 'sql' for a statement that was not the library's.
+    made_by   TEXT    NOT NULL DEFAULT 'sql',
+    -- Of 'changed' and 'rescheduled' an object of columns with the old and the new value, of 'paused' and 'parked' the
+    -- reason.
+    detail    TEXT,
+    CONSTRAINT an_event_is_of_a_job_or_a_queue CHECK ((job_id IS NULL) = (kind IS NULL)),
+    CONSTRAINT event_is_known CHECK (
+        event = 'added' OR event = 'changed' OR event = 'rescheduled' OR event = 'paused' OR event = 'resumed'
+        OR event = 'parked' OR event = 'unparked' OR event = 'cancelled' OR event = 'reopened' OR event = 'removed'),
+    CONSTRAINT event_maker_is_known CHECK (made_by = 'library' OR made_by = 'sql')
+) STRICT;
+CREATE INDEX mainspring_events_of_job ON mainspring_events (job_id);
+
 -- One engine's life. It is dead when its lock file can be locked; no clock decides.
 CREATE TABLE mainspring_owners (
     id             INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -352,12 +379,130 @@ BEGIN
     SELECT RAISE(ABORT, 'an_unsettled_delivery_is_not_deleted: this output was not handed over yet');
 END;
 
--- For the writer that enqueued it and does not know yet whether its commit happened.
-CREATE TRIGGER mainspring_a_job_that_is_gone_was_there
+-- A job tells its writer that a commit happened: one that is gone tells it here.
+CREATE TRIGGER mainspring_the_removal_of_a_mark_is_on_record
 AFTER DELETE ON mainspring_jobs
 WHEN OLD.writer_id IS NOT NULL
 BEGIN
     UPDATE mainspring_writers
     SET removed_job_id = OLD.id
     WHERE id = OLD.writer_id AND removed_job_id < OLD.id;
+END;
+
+-- What changes a job's definition goes on record. SQLite makes a trigger part of those statements alone that set one of
+-- its columns. A claim sets none, nor does the end of a run, and no insert of a job has a trigger: so what is said by
+-- other columns, a moved next time or an end by hand, is not on record.
+
+-- json_patch drops the members that are NULL: what stays as it was. Arguments may hold secrets, and a key may be built
+-- from them: only that they changed is on record.
+CREATE TRIGGER mainspring_a_change_is_on_record
+AFTER UPDATE OF
+    name, kind, queue, priority, args, unique_key, declared_by, expires_at_ms, on_interrupt, on_unknown_delivery,
+    overlap, max_open_runs, policies, enabled
+ON mainspring_jobs
+BEGIN
+    INSERT INTO mainspring_events (job_id, name, kind, queue, event, revision, detail)
+    SELECT NEW.id, NEW.name, NEW.kind, NEW.queue, 'changed', NEW.revision, change.detail
+    FROM (
+        SELECT json_patch('{}', json_object(
+            'name', CASE WHEN NEW.name IS NOT OLD.name THEN json_array(OLD.name, NEW.name) END,
+            'kind', CASE WHEN NEW.kind IS NOT OLD.kind THEN json_array(OLD.kind, NEW.kind) END,
+            'queue', CASE WHEN NEW.queue IS NOT OLD.queue THEN json_array(OLD.queue, NEW.queue) END,
+            'priority', CASE WHEN NEW.priority IS NOT OLD.priority THEN json_array(OLD.priority, NEW.priority) END,
+            'args', CASE WHEN NEW.args IS NOT OLD.args THEN 'changed' END,
+            'unique_key', CASE WHEN NEW.unique_key IS NOT OLD.unique_key THEN 'changed' END,
+            'declared_by', CASE WHEN NEW.declared_by IS NOT OLD.declared_by THEN json_array(OLD.declared_by, NEW.declared_by) END,
+            'expires_at_ms', CASE WHEN NEW.expires_at_ms IS NOT OLD.expires_at_ms THEN json_array(OLD.expires_at_ms, NEW.expires_at_ms) END,
+            'on_interrupt', CASE WHEN NEW.on_interrupt IS NOT OLD.on_interrupt THEN json_array(OLD.on_interrupt, NEW.on_interrupt) END,
+            'on_unknown_delivery', CASE WHEN NEW.on_unknown_delivery IS NOT OLD.on_unknown_delivery THEN json_array(OLD.on_unknown_delivery, NEW.on_unknown_delivery) END,
+            'overlap', CASE WHEN NEW.overlap IS NOT OLD.overlap THEN json_array(OLD.overlap, NEW.overlap) END,
+            'max_open_runs', CASE WHEN NEW.max_open_runs IS NOT OLD.max_open_runs THEN json_array(OLD.max_open_runs, NEW.max_open_runs) END,
+            'policies', CASE WHEN NEW.policies IS NOT OLD.policies THEN json_array(OLD.policies, NEW.policies) END,
+            'enabled', CASE WHEN NEW.enabled IS NOT OLD.enabled THEN json_array(OLD.enabled, NEW.enabled) END
+        )) AS detail
+    ) AS change
+    WHERE change.detail <> '{}';
+END;
+
+-- Not of at_ms alone: a clock that was set back moves it.
+CREATE TRIGGER mainspring_a_new_schedule_is_on_record
+AFTER UPDATE OF
+    schedule_kind, schedule_text, every_ms, anchor_ms, time_zone, gap, starts_at_ms, ends_at_ms, max_runs, jitter_ms,
+    calendar
+ON mainspring_jobs
+BEGIN
+    INSERT INTO mainspring_events (job_id, name, kind, queue, event, revision, detail)
+    SELECT NEW.id, NEW.name, NEW.kind, NEW.queue, 'rescheduled', NEW.revision, change.detail
+    FROM (
+        SELECT json_patch('{}', json_object(
+            'schedule_kind', CASE WHEN NEW.schedule_kind IS NOT OLD.schedule_kind THEN json_array(OLD.schedule_kind, NEW.schedule_kind) END,
+            'schedule_text', CASE WHEN NEW.schedule_text IS NOT OLD.schedule_text THEN json_array(OLD.schedule_text, NEW.schedule_text) END,
+            'at_ms', CASE WHEN NEW.at_ms IS NOT OLD.at_ms THEN json_array(OLD.at_ms, NEW.at_ms) END,
+            'every_ms', CASE WHEN NEW.every_ms IS NOT OLD.every_ms THEN json_array(OLD.every_ms, NEW.every_ms) END,
+            'anchor_ms', CASE WHEN NEW.anchor_ms IS NOT OLD.anchor_ms THEN json_array(OLD.anchor_ms, NEW.anchor_ms) END,
+            'time_zone', CASE WHEN NEW.time_zone IS NOT OLD.time_zone THEN json_array(OLD.time_zone, NEW.time_zone) END,
+            'gap', CASE WHEN NEW.gap IS NOT OLD.gap THEN json_array(OLD.gap, NEW.gap) END,
+            'starts_at_ms', CASE WHEN NEW.starts_at_ms IS NOT OLD.starts_at_ms THEN json_array(OLD.starts_at_ms, NEW.starts_at_ms) END,
+            'ends_at_ms', CASE WHEN NEW.ends_at_ms IS NOT OLD.ends_at_ms THEN json_array(OLD.ends_at_ms, NEW.ends_at_ms) END,
+            'max_runs', CASE WHEN NEW.max_runs IS NOT OLD.max_runs THEN json_array(OLD.max_runs, NEW.max_runs) END,
+            'jitter_ms', CASE WHEN NEW.jitter_ms IS NOT OLD.jitter_ms THEN json_array(OLD.jitter_ms, NEW.jitter_ms) END,
+            'calendar', CASE WHEN NEW.calendar IS NOT OLD.calendar THEN json_array(OLD.calendar, NEW.calendar) END
+        )) AS detail
+    ) AS change
+    WHERE change.detail <> '{}';
+END;
+
+CREATE TRIGGER mainspring_a_pause_is_on_record
+AFTER UPDATE OF paused_at_ms, pause_reason ON mainspring_jobs
+WHEN (NEW.paused_at_ms IS NULL) <> (OLD.paused_at_ms IS NULL) OR NEW.pause_reason IS NOT OLD.pause_reason
+BEGIN
+    INSERT INTO mainspring_events (job_id, name, kind, queue, event, revision, detail)
+    VALUES (
+        NEW.id, NEW.name, NEW.kind, NEW.queue, CASE WHEN NEW.paused_at_ms IS NULL THEN 'resumed' ELSE 'paused' END,
+        NEW.revision, NEW.pause_reason);
+END;
+
+CREATE TRIGGER mainspring_a_park_is_on_record
+AFTER UPDATE OF parked_at_ms, park_reason ON mainspring_jobs
+WHEN (NEW.parked_at_ms IS NULL) <> (OLD.parked_at_ms IS NULL) OR NEW.park_reason IS NOT OLD.park_reason
+BEGIN
+    INSERT INTO mainspring_events (job_id, name, kind, queue, event, revision, detail)
+    VALUES (
+        NEW.id, NEW.name, NEW.kind, NEW.queue, CASE WHEN NEW.parked_at_ms IS NULL THEN 'unparked' ELSE 'parked' END,
+        NEW.revision, NEW.park_reason);
+END;
+
+-- A finished job without a name goes by a prune, and leaves nothing.
+CREATE TRIGGER mainspring_a_removal_is_on_record
+AFTER DELETE ON mainspring_jobs
+WHEN OLD.name IS NOT NULL OR OLD.finished_at_ms IS NULL
+BEGIN
+    INSERT INTO mainspring_events (job_id, name, kind, queue, event, revision)
+    VALUES (OLD.id, OLD.name, OLD.kind, OLD.queue, 'removed', OLD.revision);
+END;
+
+CREATE TRIGGER mainspring_a_paused_queue_is_on_record
+AFTER INSERT ON mainspring_queues
+WHEN NEW.paused_at_ms IS NOT NULL
+BEGIN
+    INSERT INTO mainspring_events (queue, event, detail)
+    VALUES (NEW.name, 'paused', NEW.pause_reason);
+END;
+
+CREATE TRIGGER mainspring_a_change_of_a_queue_is_on_record
+AFTER UPDATE OF paused_at_ms, pause_reason ON mainspring_queues
+WHEN (NEW.paused_at_ms IS NULL) <> (OLD.paused_at_ms IS NULL) OR NEW.pause_reason IS NOT OLD.pause_reason
+BEGIN
+    INSERT INTO mainspring_events (queue, event, detail)
+    VALUES (
+        NEW.name, CASE WHEN NEW.paused_at_ms IS NULL THEN 'resumed' ELSE 'paused' END,
+        CASE WHEN NEW.paused_at_ms IS NOT NULL THEN NEW.pause_reason END);
+END;
+
+CREATE TRIGGER mainspring_the_end_of_a_paused_queue_is_on_record
+AFTER DELETE ON mainspring_queues
+WHEN OLD.paused_at_ms IS NOT NULL
+BEGIN
+    INSERT INTO mainspring_events (queue, event)
+    VALUES (OLD.name, 'resumed');
 END;

@@ -245,6 +245,21 @@ SELECT
     coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', miss.recorded_at_ms / 1000.0, 'unixepoch'), miss.recorded_at_ms || ' ms') AS recorded_at
 FROM mainspring_misses AS miss;
 
+-- Who changed what. The names are those of the time; a row without a job is about its queue.
+CREATE VIEW mainspring_event_view AS
+SELECT
+    event.id AS event_id,
+    event.job_id,
+    event.name,
+    event.kind,
+    event.queue,
+    event.event,
+    event.detail,
+    event.revision,
+    event.made_by,
+    coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', event.at_ms / 1000.0, 'unixepoch'), event.at_ms || ' ms') AS at
+FROM mainspring_events AS event;
+
 -- One row that says whether all is well. Every count reads a partial index, and nothing is read from its rows.
 CREATE VIEW mainspring_health_view AS
 WITH RECURSIVE

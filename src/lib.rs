@@ -94,6 +94,7 @@ pub mod crash;
 mod crash;
 mod engine;
 mod error;
+mod event;
 mod exchange;
 mod job;
 pub mod plan;
@@ -120,6 +121,7 @@ pub use engine::{
     Failure, Handler, Receipt, RunContext, ShutdownReport, Stalled, Verified,
 };
 pub use error::{Error, Result};
+pub use event::{Event, EventId, EventKind, MadeBy};
 pub use job::{Enqueued, Job, JobArgs, JobId, JobState, Limits, NewJob, OnDuplicate, Scheduled};
 pub use policy::{Backoff, Durability, OnInterrupt, OnUnknownDelivery, Policies};
 pub use queue::{

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::store::prune as store;
 use crate::time::Timestamp;
 
-/// What to drop: runs with their completions, finished jobs without a name, and misses.
+/// What to drop: runs with their completions, finished jobs without a name, misses, and events.
 ///
 /// Nobody knows of what was dropped: if the wall clock is then set back to before it, its occurrences come again and are
 /// run again.
@@ -49,6 +49,8 @@ pub struct Pruned {
     pub jobs: usize,
     /// Rows of the ledger of misses.
     pub misses: usize,
+    /// Rows of the log of events, by the time of the event: those of jobs that are there still, too.
+    pub events: usize,
 }
 
 impl Pruned {
@@ -56,5 +58,6 @@ impl Pruned {
         self.runs += piece.runs;
         self.jobs += piece.jobs;
         self.misses += piece.misses;
+        self.events += piece.events;
     }
 }

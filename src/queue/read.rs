@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{JobKey, Queue, off_the_runtime};
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::job::Job;
 use crate::plan::Miss;
 use crate::run::{RequestId, Run, RunId, idempotency_key, key_prefix};
@@ -182,6 +183,46 @@ impl Queue {
     pub async fn misses(&self, job: impl Into<JobKey>, limit: u32) -> Result<Vec<Miss>> {
         let key = job.into();
         self.reading(move |conn| read::misses_of_job(conn, key.resolve(conn)?, limit)).await
+    }
+
+    /// The newest events of a job, newest first: who changed its definition, and what. A job that was removed is asked
+    /// for by its id, which [`events`](Self::events) tells.
+    ///
+    /// ```
+    /// # use mainspring::{EventKind, JobArgs, Queue, Schedule};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Report {}
+    /// # impl JobArgs for Report { const KIND: &'static str = "report"; }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> mainspring::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let queue = Queue::open(dir.path().join("app.db")).await?;
+    /// queue.schedule("report", Schedule::cron("0 8 * * *")?, Report {}).await?;
+    /// queue.schedule("report", Schedule::cron("0 9 * * *")?, Report {}).await?;
+    /// queue.pause("report", Some("nobody reads it")).await?;
+    ///
+    /// let events = queue.job_events("report", 10).await?;
+    /// let kinds: Vec<_> = events.iter().map(|event| event.event).collect();
+    /// assert_eq!(kinds, [EventKind::Paused, EventKind::Rescheduled, EventKind::Added]);
+    /// assert_eq!(events[0].detail.as_deref(), Some("nobody reads it"));
+    /// assert_eq!(events[1].detail.as_deref(), Some(r#"{"schedule_text":["0 8 * * *","0 9 * * *"]}"#));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::MalformedRow`] names the first row that cannot be read.
+    pub async fn job_events(&self, job: impl Into<JobKey>, limit: u32) -> Result<Vec<Event>> {
+        let key = job.into();
+        self.reading(move |conn| read::events_of_job(conn, key.resolve(conn)?, limit)).await
+    }
+
+    /// The newest events of all jobs and queues, newest first.
+    ///
+    /// # Errors
+    /// [`Error::MalformedRow`] names the first row that cannot be read.
+    pub async fn events(&self, limit: u32) -> Result<Vec<Event>> {
+        self.reading(move |conn| read::events(conn, limit)).await
     }
 
     /// The occurrences of the job's present schedule between `from` and `to`, both included, that are neither run,

@@ -64,7 +64,7 @@ pub(super) fn pause_queue(name: String, reason: Option<String>) -> Verb<impl Tra
 }
 
 pub(super) fn resume_queue(name: String) -> Verb<impl Transaction<()>> {
-    kept(move |tx, _| pause::resume_queue(tx, &name))
+    kept(move |tx, now| pause::resume_queue(tx, &name, now))
 }
 
 pub(super) fn run_now(key: JobKey) -> Verb<impl Transaction<RequestId>> {

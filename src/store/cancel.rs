@@ -5,11 +5,13 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::Tx;
 use super::ending::{Ended, Ending, end_run, require_open};
 use super::enqueue::holder;
+use super::events::{record, recorded};
 use super::insert::calendar_of;
 use super::read::require_job;
 use super::schedule::close_old_schedule;
 use super::set_back::take_back_what_is_ahead;
 use crate::error::{Error, Result};
+use crate::event::EventKind;
 use crate::exchange::{Deliver, Then};
 use crate::job::{Job, JobId};
 use crate::plan;
@@ -121,6 +123,7 @@ pub(crate) fn cancel_job(tx: &Connection, id: JobId, now: Timestamp) -> Result<C
         close_schedule(tx, job.as_ref(), now)?;
         tx.prepare_cached(DROP_REQUESTS)?.execute(named_params! { ":id": id })?;
         tx.prepare_cached(FINISH)?.execute(named_params! { ":id": id, ":now_ms": now })?;
+        record(tx, id, EventKind::Cancelled, now)?;
     }
     Ok(Cancelled { stopping })
 }
@@ -178,16 +181,21 @@ pub(crate) fn retry(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
         // It let go of its key when it finished, and another job has it by now.
         return Err(Error::UniqueKeyHeld { key: key.to_owned(), held_by });
     }
-    let changed = tx.prepare_cached(TRY_AGAIN)?.execute(named_params! {
-        ":id": id,
-        ":scheduled_for_ms": occurrence,
-        ":now_ms": now,
+    let changed = recorded(tx, Some(id), now, || {
+        Ok(tx.prepare_cached(TRY_AGAIN)?.execute(named_params! {
+            ":id": id,
+            ":scheduled_for_ms": occurrence,
+            ":now_ms": now,
+        })?)
     })?;
     if changed == 0 {
         return Err(Error::WrongState { job: id, why: "runs that were asked for wait: they come first" });
     }
     tx.prepare_cached(COUNT_ATTEMPTS)?
         .execute(named_params! { ":id": id, ":scheduled_for_ms": occurrence })?;
+    if job.finished_at.is_some() {
+        record(tx, id, EventKind::Reopened, now)?;
+    }
     go_on_afterwards(tx, &job, now)
 }
 
@@ -264,7 +272,7 @@ pub(crate) fn remove(tx: &Connection, id: JobId, now: Timestamp) -> Result<Cance
     let job = readable_job(tx, id)?;
     let stopping = stop_open_runs(tx, id, now)?;
     close_schedule(tx, job.as_ref(), now)?;
-    tx.prepare_cached(REMOVE)?.execute(named_params! { ":id": id })?;
+    recorded(tx, Some(id), now, || Ok(tx.prepare_cached(REMOVE)?.execute(named_params! { ":id": id })?))?;
     Ok(Cancelled { stopping })
 }
 

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::Tx;
+use super::events::recorded;
 use super::insert::{insert_job, insert_plain, once, replace_job};
 use crate::error::{Error, Result};
 use crate::job::{Enqueued, JobId, JobSpec, OnDuplicate};
@@ -26,7 +27,7 @@ pub(crate) fn enqueue(tx: &Tx<'_>, spec: &JobSpec, now: Timestamp) -> Result<Enq
             OnDuplicate::Error => Err(Error::UniqueKeyHeld { key: unique.key.clone(), held_by }),
             OnDuplicate::Replace if open_runs > 0 => Err(Error::AlreadyRunning(held_by)),
             OnDuplicate::Replace => {
-                replace_job(tx, held_by, spec, now)?;
+                recorded(tx, Some(held_by), now, || replace_job(tx, held_by, spec, now))?;
                 Ok(Enqueued::Replaced(held_by))
             }
         },

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, named_params};
 
 use super::Tx;
+use super::events::added;
 use super::ids::Table;
 use super::parameters::{bind, bind_row, place as place_of};
 use super::rows::overlap_columns;
@@ -172,6 +173,7 @@ pub(crate) fn insert_declared(tx: &Tx<'_>, spec: &JobSpec, now: Timestamp) -> Re
     let id = JobId(tx.last_insert_rowid());
     describe(tx, id, spec, now)?;
     set_schedule(tx, id, spec, now)?;
+    added(tx, id, now)?;
     Ok(id)
 }
 

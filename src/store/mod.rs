@@ -11,6 +11,7 @@ pub(crate) mod deliver;
 pub(crate) mod doctor;
 mod ending;
 pub(crate) mod enqueue;
+mod events;
 mod files;
 mod finish;
 mod folder;

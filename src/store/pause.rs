@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, named_params};
 
+use super::events::recorded;
 use super::insert::calendar_of;
 use super::misses;
 use super::read::require_job;
@@ -60,8 +61,11 @@ WHERE name = :name";
 
 /// Holds a job back. A run of it that is open goes on.
 pub(crate) fn pause(tx: &Connection, id: JobId, reason: Option<&str>, now: Timestamp) -> Result<()> {
-    let changed =
-        tx.prepare_cached(PAUSE)?.execute(named_params! { ":id": id, ":reason": reason, ":now_ms": now })?;
+    let changed = recorded(tx, Some(id), now, || {
+        Ok(tx
+            .prepare_cached(PAUSE)?
+            .execute(named_params! { ":id": id, ":reason": reason, ":now_ms": now })?)
+    })?;
     if changed == 1 { Ok(()) } else { Err(Error::JobNotFound(id.to_string())) }
 }
 
@@ -73,7 +77,9 @@ pub(crate) fn resume(tx: &Connection, id: JobId, now: Timestamp) -> Result<()> {
         (Some(at), None) | (None, Some(at)) => at,
         (None, None) => return Ok(()),
     };
-    tx.prepare_cached(RESUME)?.execute(named_params! { ":id": id, ":now_ms": now })?;
+    recorded(tx, Some(id), now, || {
+        Ok(tx.prepare_cached(RESUME)?.execute(named_params! { ":id": id, ":now_ms": now })?)
+    })?;
     pass_over(tx, &job, since, now)
 }
 
@@ -108,16 +114,20 @@ pub(super) fn pass_over(tx: &Connection, job: &Job, since: Timestamp, now: Times
 
 /// Holds a whole queue back, for every engine.
 pub(crate) fn pause_queue(tx: &Connection, name: &str, reason: Option<&str>, now: Timestamp) -> Result<()> {
-    tx.prepare_cached(PAUSE_QUEUE)?.execute(named_params! {
-        ":name": name,
-        ":reason": reason,
-        ":now_ms": now,
-    })?;
-    Ok(())
+    recorded(tx, None, now, || {
+        tx.prepare_cached(PAUSE_QUEUE)?.execute(named_params! {
+            ":name": name,
+            ":reason": reason,
+            ":now_ms": now,
+        })?;
+        Ok(())
+    })
 }
 
 /// Lets a queue go on.
-pub(crate) fn resume_queue(tx: &Connection, name: &str) -> Result<()> {
-    tx.prepare_cached(RESUME_QUEUE)?.execute(named_params! { ":name": name })?;
-    Ok(())
+pub(crate) fn resume_queue(tx: &Connection, name: &str, now: Timestamp) -> Result<()> {
+    recorded(tx, None, now, || {
+        tx.prepare_cached(RESUME_QUEUE)?.execute(named_params! { ":name": name })?;
+        Ok(())
+    })
 }

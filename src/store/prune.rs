@@ -20,6 +20,7 @@ pub(crate) struct Cursor {
     run: i64,
     job: i64,
     miss: i64,
+    event: i64,
 }
 
 /// What one piece dropped.
@@ -28,6 +29,7 @@ pub(crate) struct Pruned {
     pub(crate) runs: usize,
     pub(crate) jobs: usize,
     pub(crate) misses: usize,
+    pub(crate) events: usize,
     /// Whether the whole history was gone through.
     pub(crate) done: bool,
 }
@@ -118,6 +120,15 @@ LIMIT :batch";
 
 const DROP_MISS: &str = "DELETE FROM mainspring_misses WHERE id = :id";
 
+const EVENTS: &str = "
+SELECT id, at_ms < :since_ms AS old
+FROM mainspring_events
+WHERE id > :after
+ORDER BY id
+LIMIT :batch";
+
+const DROP_EVENT: &str = "DELETE FROM mainspring_events WHERE id = :id";
+
 /// The newest run that goes because there are enough younger ones; 0 if none does.
 pub(crate) fn newest_dropped(tx: &Connection, keep: &Keep) -> Result<i64> {
     use rusqlite::OptionalExtension;
@@ -156,11 +167,16 @@ pub(crate) fn prune(
     for id in &misses.old {
         tx.prepare_cached(DROP_MISS)?.execute(named_params! { ":id": id })?;
     }
+    let events = piece(tx, EVENTS, keep, None, &mut cursor.event)?;
+    for id in &events.old {
+        tx.prepare_cached(DROP_EVENT)?.execute(named_params! { ":id": id })?;
+    }
     Ok(Pruned {
         runs: dropped,
         jobs: jobs.old.len(),
         misses: misses.old.len(),
-        done: runs.last && jobs.last && misses.last,
+        events: events.old.len(),
+        done: runs.last && jobs.last && misses.last && events.last,
     })
 }
 

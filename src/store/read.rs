@@ -1,9 +1,10 @@
 //! Reads. They never write; a row that cannot be read is named in the list and hides no other.
 
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OptionalExtension, Rows, named_params};
 
-use super::rows::{Columns, job, job_columns, run, run_columns};
+use super::rows::{Columns, event, event_columns, job, job_columns, run, run_columns};
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::job::{Job, JobId};
 use crate::run::{Run, RunId};
 use crate::time::Timestamp;
@@ -193,6 +194,39 @@ pub(crate) fn misses_of_job(conn: &Connection, id: JobId, limit: u32) -> Result<
         misses.push(Columns::of("mainspring_misses", row)?.miss()?);
     }
     Ok(misses)
+}
+
+const EVENTS: &str =
+    concat!("SELECT ", event_columns!(), " FROM mainspring_events ORDER BY id DESC LIMIT :limit");
+
+const EVENTS_OF_JOB: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    "
+FROM mainspring_events INDEXED BY mainspring_events_of_job
+WHERE job_id = :job_id
+ORDER BY id DESC
+LIMIT :limit"
+);
+
+/// The newest events of the file, newest first.
+pub(crate) fn events(conn: &Connection, limit: u32) -> Result<Vec<Event>> {
+    let mut statement = conn.prepare_cached(EVENTS)?;
+    events_in(statement.query(named_params! { ":limit": limit })?)
+}
+
+/// The newest events of a job, newest first.
+pub(crate) fn events_of_job(conn: &Connection, id: JobId, limit: u32) -> Result<Vec<Event>> {
+    let mut statement = conn.prepare_cached(EVENTS_OF_JOB)?;
+    events_in(statement.query(named_params! { ":job_id": id, ":limit": limit })?)
+}
+
+fn events_in(mut rows: Rows<'_>) -> Result<Vec<Event>> {
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        events.push(event(row)?);
+    }
+    Ok(events)
 }
 
 const COUNTS: &str = "

@@ -6,6 +6,7 @@ use rusqlite::{Connection, named_params};
 
 use super::Tx;
 use super::cancel::remove;
+use super::events::{added, recorded};
 use super::schedule::{by_name, schedule};
 use crate::error::{Error, Result};
 use crate::job::{JobId, JobSpec, Scheduled};
@@ -51,9 +52,15 @@ pub(crate) fn replace_all(tx: &Tx<'_>, label: &str, specs: &[JobSpec], now: Time
             ));
         }
         let scheduled = schedule(tx, spec, now)?;
-        tx.prepare_cached(ADOPT)?.execute(named_params! { ":id": scheduled.id(), ":label": label })?;
+        let id = scheduled.id();
+        recorded(tx, Some(id), now, || {
+            Ok(tx.prepare_cached(ADOPT)?.execute(named_params! { ":id": id, ":label": label })?)
+        })?;
         match scheduled {
-            Scheduled::Created(_) => converged.created.push(name),
+            Scheduled::Created(_) => {
+                added(tx, id, now)?;
+                converged.created.push(name);
+            }
             Scheduled::Changed(_) => converged.changed.push(name),
             Scheduled::Unchanged(_) => converged.unchanged.push(name),
         }

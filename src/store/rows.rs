@@ -3,10 +3,11 @@
 use std::cell::Cell;
 
 use rusqlite::Row;
-use rusqlite::types::FromSql;
+use rusqlite::types::{FromSql, ValueRef};
 
 use crate::brief::{Quoted, brief};
 use crate::error::{Error, Result};
+use crate::event::{Event, EventId};
 use crate::job::{Job, JobId};
 use crate::plan::{Miss, Next, Overlap};
 use crate::policy::Policies;
@@ -74,6 +75,15 @@ impl<'r> Columns<'r> {
     /// A text that is only looked at; `None` if it is none that can be read.
     pub(crate) fn text(&self, column: &str) -> Option<&str> {
         self.row.get_ref(self.index(column).ok()?).ok()?.as_str().ok()
+    }
+
+    /// A text that people read and nothing is decided by: bytes that are no text are shown as �.
+    fn shown(&self, column: &str) -> Result<Option<String>> {
+        match self.row.get_ref(self.index(column)?)? {
+            ValueRef::Null => Ok(None),
+            ValueRef::Text(bytes) => Ok(Some(String::from_utf8_lossy(bytes).into_owned())),
+            other => Err(self.malformed(column, format!("is no text but {}", other.data_type()))),
+        }
     }
 
     #[inline]
@@ -287,5 +297,30 @@ pub(crate) fn run(row: &Row<'_>) -> Result<Run> {
         ended_at: c.read("ended_at_ms")?,
         cancel_requested_at: c.read("cancel_requested_at_ms")?,
         completion,
+    })
+}
+
+/// The columns that [`event`] reads.
+macro_rules! event_columns {
+    () => {
+        "id, job_id, name, kind, queue, event, revision, at_ms, made_by, detail"
+    };
+}
+pub(crate) use event_columns;
+
+/// What was done to a job or a queue. It is history, which nobody mends: what the row said of an odd job is shown.
+pub(crate) fn event(row: &Row<'_>) -> Result<Event> {
+    let c = Columns::of("mainspring_events", row)?;
+    Ok(Event {
+        id: EventId(c.id()),
+        job_id: c.read("job_id")?,
+        name: c.shown("name")?,
+        kind: c.shown("kind")?,
+        queue: c.shown("queue")?.unwrap_or_default(),
+        event: c.read("event")?,
+        revision: c.read("revision")?,
+        at: c.read("at_ms")?,
+        made_by: c.read("made_by")?,
+        detail: c.shown("detail")?,
     })
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
+use super::events::recorded;
 use super::insert::{bump_revision, calendar_of, describe, insert_declared, set_schedule};
 use super::pause::pass_over;
 use super::rows::{job, job_columns, overlap_columns};
@@ -45,17 +46,23 @@ pub(crate) fn schedule(tx: &Tx<'_>, spec: &JobSpec, now: Timestamp) -> Result<Sc
     if !same_schedule {
         refuse_the_past(spec, now)?;
     }
+    recorded(tx, Some(stored.id), now, || change(tx, &stored, spec, same_schedule, now))?;
+    Ok(Scheduled::Changed(stored.id))
+}
+
+fn change(tx: &Connection, stored: &Job, spec: &JobSpec, same_schedule: bool, now: Timestamp) -> Result<()> {
     bump_revision(tx, stored.id, now)?;
     describe(tx, stored.id, spec, now)?;
     if !same_schedule {
-        close_old_schedule(tx, &stored, now)?;
-        take_back_what_is_ahead(tx, &stored, now)?;
-        set_schedule(tx, stored.id, spec, now)?;
+        close_old_schedule(tx, stored, now)?;
+        take_back_what_is_ahead(tx, stored, now)?;
+        set_schedule(tx, stored.id, spec, now)
     } else if spec.enabled && !stored.enabled {
         // Like a pause: it piles up no backlog.
-        pass_over(tx, &stored, stored.scheduled_for.unwrap_or(now), now)?;
+        pass_over(tx, stored, stored.scheduled_for.unwrap_or(now), now)
+    } else {
+        Ok(())
     }
-    Ok(Scheduled::Changed(stored.id))
 }
 
 /// An instant that passed more than a minute ago is refused where it is new. One that was declared before stays as it

@@ -122,4 +122,15 @@ INSERT INTO mainspring_misses (job_id, from_ms, to_ms, occurrences, exact, reaso
     ( 6, 1767590000000, 1767590000000, 1, 1, 'expired',   1767599100000),
     ( 2, 1767000000000, 1767500000000, 5000, 0, 'excluded', 1767599100000);
 
+-- What was done to the queues above has left its events, at the time at which this is read.
+DELETE FROM mainspring_events;
+INSERT INTO mainspring_events (id, job_id, name, kind, queue, event, revision, at_ms, made_by, detail) VALUES
+    (1, NULL, NULL,               NULL,       'mail',    'paused',      NULL, 1767598000000, 'library', 'the mail server moves'),
+    (2, NULL, NULL,               NULL,       'reports', 'paused',      NULL, 1767598000000, 'library', NULL),
+    (3, 1,    'morning-briefing', 'briefing', 'default', 'added',       1,    1767500000000, 'library', NULL),
+    (4, 1,    'morning-briefing', 'briefing', 'default', 'rescheduled', 1,    1767510000000, 'sql',     '{"schedule_text":["0 7 * * *","0 8 * * *"]}'),
+    (5, 7,    'paused-one',       'report',   'default', 'paused',      1,    1767599000000, 'library', 'the disk is full'),
+    (6, 8,    'parked-one',       'report',   'default', 'parked',      1,    1767599000000, 'library', 'three interruptions in a row'),
+    (7, 99,   'export',           'export',   'default', 'removed',     2,    1767561000000, 'library', NULL);
+
 COMMIT;

@@ -67,6 +67,8 @@ fn the_words_of_the_types_are_the_words_of_the_constraints() {
     holds("last_outcome", outcomes);
     holds("delivery", mainspring::Delivery::ALL.iter().map(|delivery| delivery.as_str()).collect());
     holds("on_interrupt", mainspring::OnInterrupt::ALL.iter().map(|policy| policy.as_str()).collect());
+    holds("event", mainspring::EventKind::ALL.iter().map(|kind| kind.as_str()).collect());
+    holds("made_by", mainspring::MadeBy::ALL.iter().map(|maker| maker.as_str()).collect());
     let unknown = mainspring::OnUnknownDelivery::ALL.iter().map(|policy| policy.as_str()).collect();
     holds("on_unknown_delivery", unknown);
 }

@@ -39,6 +39,15 @@ const RECIPES: &[(&str, &[Shows])] = &[
         &[Prints("morning-briefing|downtime|8|2026-01-03T06:00:00.000Z|2026-01-03T06:58:20.000Z")],
     ),
     (
+        "Who changed it?",
+        &[
+            Prints(
+                "2026-01-04T07:00:00.000Z|rescheduled|sql|{\"schedule_text\":[\"0 7 * * *\",\"0 8 * * *\"]}",
+            ),
+            Prints("2026-01-04T04:13:20.000Z|added|library|"),
+        ],
+    ),
+    (
         "Pause one by hand",
         &[
             Leaves("SELECT state FROM mainspring_job_view WHERE job_id = 1", "paused"),

@@ -13,6 +13,7 @@ const ROWS: &[(&str, usize)] = &[
     ("mainspring_due_view", 4),
     ("mainspring_recovery_view", 8),
     ("mainspring_miss_view", 6),
+    ("mainspring_event_view", 7),
     ("mainspring_health_view", 1),
     ("mainspring_why_view", 15),
 ];

@@ -10,6 +10,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("time", 0),
     ("crash", 0),
     ("sabotage", 0),
+    ("event", 1),
     ("job", 1),
     ("run", 1),
     ("policy", 1),

@@ -17,6 +17,7 @@ use rusqlite::{Connection, named_params};
 use self::due::DueJob;
 use self::mark::mark_own;
 use self::verify::was_interrupted;
+use super::events::recorded;
 use super::ids::Table;
 use super::parameters::bind;
 use super::savepoint::Savepoint;
@@ -479,11 +480,13 @@ fn park_unclaimed(
 ) -> Result<()> {
     let again = Timestamp::from_millis(now.millis().saturating_add(pick::SET_ASIDE_MS));
     let reason = why.to_string();
-    tx.prepare_cached(PARK_UNCLAIMED)?.execute(named_params! {
-        ":id": id,
-        ":reason": reason,
-        ":now_ms": now,
-        ":again_ms": again,
+    recorded(tx, Some(id), now, || {
+        Ok(tx.prepare_cached(PARK_UNCLAIMED)?.execute(named_params! {
+            ":id": id,
+            ":reason": reason,
+            ":now_ms": now,
+            ":again_ms": again,
+        })?)
     })?;
     claims.parked.push((id, reason));
     Ok(())
@@ -491,6 +494,8 @@ fn park_unclaimed(
 
 /// Stops a job that cannot go on, and says why.
 pub(super) fn park(tx: &Connection, id: JobId, reason: &str, now: Timestamp) -> Result<()> {
-    tx.prepare_cached(PARK)?.execute(named_params! { ":id": id, ":reason": reason, ":now_ms": now })?;
-    Ok(())
+    recorded(tx, Some(id), now, || {
+        tx.prepare_cached(PARK)?.execute(named_params! { ":id": id, ":reason": reason, ":now_ms": now })?;
+        Ok(())
+    })
 }

@@ -4,8 +4,8 @@ use rusqlite::Statement;
 use rusqlite::types::Value;
 
 use super::file::{
-    ASKED, DELIVERING, FINISHED, HALF_PRUNED, MISSED, NOW, OFTEN, OFTEN_RAN, READY, RUNNING, TAKEN_UP,
-    UNDELIVERED, UNKNOWN, WAITING,
+    ASKED, DELIVERING, FINISHED, HALF_PRUNED, MISSED, NEWEST_EVENT, NOW, OFTEN, OFTEN_RAN, READY, RUNNING,
+    TAKEN_UP, UNDELIVERED, UNKNOWN, WAITING,
 };
 
 /// Binds every parameter.
@@ -70,6 +70,7 @@ fn common(parameter: &str) -> Bound {
         ":table_name" => Word("mainspring_jobs"),
         ":args" | ":policies" | ":definition" => Word("{}"),
         ":reason" => Word("downtime"),
+        ":event" => Word("added"),
         ":limit" | ":batch" | ":slots" => Number(50),
         ":rows" => Number(32),
         _ => Number(1),
@@ -122,6 +123,9 @@ const OWN: &[(&str, &str, Bound)] = &[
     ("deliver.rs: SETTLE", ":run_id", Number(DELIVERING)),
     ("deliver.rs: POLICY", ":run_id", Number(DELIVERING)),
     ("claim/request.rs: WAIT_FOR_THE_END", ":id", Number(ASKED)),
+    ("events.rs: NEWEST", ":job_id", Number(OFTEN)),
+    ("events.rs: SIGN", ":job_id", Number(OFTEN)),
+    ("events.rs: SIGN", ":newest", Number(NEWEST_EVENT - 1)),
     ("shrink.rs: COUNT_AS_A_CHANGE", ":id", Number(1)),
     ("finish.rs: FINISH", ":id", Number(RUNNING)),
     ("finish.rs: FINISH", ":run_id", Number(RUNNING)),
@@ -163,11 +167,13 @@ const OWN: &[(&str, &str, Bound)] = &[
     ("prune.rs: DROP_RUN", ":id", Number(HALF_PRUNED)),
     ("prune.rs: DROP_LATE", ":id", Number(OFTEN_RAN)),
     ("prune.rs: DROP_MISS", ":id", Number(MISSED)),
+    ("prune.rs: DROP_EVENT", ":id", Number(MISSED)),
     ("read.rs: RUNS_OF_JOB", ":job_id", Number(OFTEN)),
     ("misses.rs: RUNS_WITHIN", ":job_id", Number(OFTEN)),
     ("misses.rs: RUNS_WITHIN", ":from_ms", Number(60_000)),
     ("misses.rs: RUNS_WITHIN", ":to_ms", Number(180_000)),
     ("read.rs: MISSES", ":job_id", Number(OFTEN)),
+    ("read.rs: EVENTS_OF_JOB", ":job_id", Number(OFTEN)),
     ("recover.rs: SETTLE_DELIVERY", ":run_id", Number(DELIVERING)),
     ("redeliver.rs: LOOK", ":run_id", Number(UNDELIVERED)),
     ("redeliver.rs: PENDING_AGAIN", ":run_id", Number(UNKNOWN)),

@@ -20,7 +20,7 @@ pub(super) struct Behind {
     pub(super) delayed: u32,
     /// Jobs that wait in another queue, due.
     pub(super) in_another_queue: u32,
-    /// Misses of one job, late results, owners that have ended.
+    /// Misses and events of one job, late results, owners that have ended.
     pub(super) others: u32,
 }
 
@@ -59,8 +59,10 @@ pub(super) const ASKED: i64 = 505;
 pub(super) const HALF_PRUNED: i64 = 506;
 /// A run of the recurring job.
 pub(super) const OFTEN_RAN: i64 = 10_001;
-/// A miss of the recurring job.
+/// A miss of the recurring job, and an event of it.
 pub(super) const MISSED: i64 = 1_001;
+/// The newest event of the recurring job.
+pub(super) const NEWEST_EVENT: i64 = 900_000;
 
 /// The rows that statements are about: a hundred jobs in each state, all in the queue `default`.
 const ROWS: &str = "
@@ -119,6 +121,11 @@ INSERT INTO mainspring_runs (
     id, job_id, job_revision, kind, queue, scheduled_for_ms, attempt, trigger, request_id, owner_id, claimed_at_ms,
     ended_at_ms)
 VALUES (506, 450, 1, 'kind', 'default', 2, 1, 'manual', 1, 1, 1, 2);
+
+DELETE FROM mainspring_events;
+
+INSERT INTO mainspring_events (id, job_id, kind, queue, event, at_ms)
+VALUES (450, 450, 'kind', 'default', 'removed', 1), (900000, 501, 'kind', 'default', 'changed', 1);
 ";
 
 /// What lies behind them.
@@ -171,6 +178,11 @@ FROM n;
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :others)
 INSERT INTO mainspring_misses (id, job_id, from_ms, to_ms, occurrences, reason, recorded_at_ms)
 SELECT 1000 + i, 501, i, i, 1, 'downtime', i
+FROM n;
+
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :others)
+INSERT INTO mainspring_events (id, job_id, kind, queue, event, at_ms)
+SELECT 1000 + i, 501, 'kind', 'default', 'changed', i
 FROM n;
 
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :others)
