@@ -18,8 +18,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use mainspring::{
-    Backoff, Delivery, Engine, Error, Failure, JobState, ListFilter, NewJob, OnUnknownDelivery, OpenOptions,
-    Outcome, Prune, Queue, RunContext, Schedule,
+    Backoff, Clock, Declaration, Delivery, Engine, Error, Event, Failure, JobId, JobState, ListFilter,
+    MadeBy, NewJob, OnDuplicate, OnUnknownDelivery, OpenOptions, Outcome, Prune, Queue, RunContext, Schedule,
+    SystemClock,
 };
 use refinery_core::{Migration, Runner, Target};
 use rusqlite::Connection;
@@ -35,6 +36,7 @@ fn a_child_plays_its_part() {
     child::play(|part, path| match part {
         "works" => work_until_killed(path),
         "enqueues" => enqueue_until_killed(path),
+        "edits" => edit_until_killed(path),
         other => panic!("there is no part {other:?}"),
     });
 }
@@ -713,4 +715,375 @@ async fn d11_14_pruning_everything_leaves_what_is_not_settled() {
     drain(&test).await;
     assert_eq!(outcomes(test.queue(), retried).await, [Outcome::Succeeded]);
     end(&test, engine).await;
+}
+
+/// An event in short: what was done and at which second, and what its detail says.
+fn short(event: &Event) -> String {
+    let detail = event.detail.as_deref().map(|detail| format!(" {detail}")).unwrap_or_default();
+    format!("{} {}{detail}", event.event, seconds(event.at))
+}
+
+/// What is on record of a job, the oldest first.
+async fn events_of(queue: &Queue, job: JobId) -> Vec<String> {
+    queue.job_events(job, 100).await.unwrap().iter().rev().map(short).collect()
+}
+
+fn hourly(text: &str) -> (Schedule, NewJob<Note>) {
+    (Schedule::every(HOUR).unwrap().anchored_at(second(0)), NewJob::new(note(text)))
+}
+
+/// Nobody could say who had changed a job, when, or what it had been before.
+#[tokio::test]
+async fn d11_15_each_change_of_a_job_is_on_record_and_stays() {
+    let test = queue().await;
+    let queue = test.queue();
+    let tick = || test.clock().advance(SECOND);
+    let (schedule, first) = hourly("first");
+    let job = queue.schedule("job", schedule.clone(), first.priority(1)).await.unwrap().id();
+    tick();
+    // The same once more is no change; then what it says changes, then its schedule, then both.
+    let same = NewJob::new(note("first")).priority(1);
+    queue.schedule("job", schedule.clone(), same).await.unwrap();
+    let other = || NewJob::new(note("second")).priority(2);
+    queue.schedule("job", schedule, other()).await.unwrap();
+    tick();
+    queue.schedule("job", Schedule::cron("0 8 * * *").unwrap(), other()).await.unwrap();
+    tick();
+    let both = other().enabled(false);
+    queue.schedule("job", Schedule::cron("0 9 * * *").unwrap(), both).await.unwrap();
+    tick();
+    queue.pause("job", Some("a holiday")).await.unwrap();
+    queue.pause("job", Some("a holiday")).await.unwrap();
+    tick();
+    queue.resume("job").await.unwrap();
+    queue.resume("job").await.unwrap();
+    tick();
+    queue.cancel("job").await.unwrap();
+    queue.cancel("job").await.unwrap();
+    tick();
+
+    queue.remove("job").await.unwrap();
+
+    let schedule = r#"{"schedule_kind":["every","cron"],"schedule_text":["every 1h","0 8 * * *"],"every_ms":[3600000,null],"anchor_ms":[1767600000000,null],"time_zone":[null,"UTC"],"gap":[null,"run_after"]}"#;
+    let wanted = [
+        "added 0".to_owned(),
+        r#"changed 1 {"priority":[1,2],"args":"changed"}"#.to_owned(),
+        format!("rescheduled 2 {schedule}"),
+        r#"changed 3 {"enabled":[1,0]}"#.to_owned(),
+        r#"rescheduled 3 {"schedule_text":["0 8 * * *","0 9 * * *"]}"#.to_owned(),
+        "paused 4 a holiday".to_owned(),
+        "resumed 5".to_owned(),
+        "cancelled 6".to_owned(),
+        "removed 7".to_owned(),
+    ];
+    assert_eq!(events_of(queue, job).await, wanted);
+    let events = queue.events(100).await.unwrap();
+    assert_eq!(events, queue.job_events(job, 100).await.unwrap());
+    for event in &events {
+        let of_job = (event.job_id, event.name.as_deref(), event.kind.as_deref(), event.queue.as_str());
+        assert_eq!(of_job, (Some(job), Some("job"), Some("note"), "default"));
+        assert_eq!(event.made_by, MadeBy::Library);
+    }
+    let revisions: Vec<_> = events.iter().rev().map(|event| event.revision.unwrap()).collect();
+    assert_eq!(revisions, [1, 2, 3, 4, 4, 4, 4, 5, 5]);
+    is_sound(queue).await;
+}
+
+/// A job that was parked, and what became of it, had left no trace once it went on.
+#[tokio::test]
+async fn d11_15_a_park_and_its_end_are_on_record() {
+    let test = queue().await;
+    let (handler, mut calls) = puppet();
+    let engine = start(&test, |engine| engine.handler(handler)).await;
+    let parks = NewJob::new(note("x")).max_attempts(1).park_after_failures(1);
+    let job = test.queue().schedule("job", Schedule::every(HOUR).unwrap(), parks).await.unwrap().id();
+    test.clock().advance(HOUR);
+    calls.next().await.fail("no");
+    until("the park", || async { test.queue().get(job).await.unwrap().parked_at.is_some() }).await;
+    test.clock().advance(SECOND);
+    test.queue().retry(job).await.unwrap();
+    calls.next().await.fail("no");
+    until("the park", || async { test.queue().get(job).await.unwrap().parked_at.is_some() }).await;
+    test.queue().resume(job).await.unwrap();
+
+    let parked = |at: u32, times: u32| {
+        format!("parked {at} {times} occurrences in a row failed: look why, then resume it")
+    };
+    let wanted = ["added 0", &parked(3_600, 1), "unparked 3601", &parked(3_601, 2), "unparked 3601"];
+    assert_eq!(events_of(test.queue(), job).await, wanted);
+    end(&test, engine).await;
+}
+
+/// A set was declared anew at a start, and a job of it was gone.
+#[tokio::test]
+async fn d11_15_what_a_declared_set_adds_takes_over_and_removes_is_on_record() {
+    let test = queue().await;
+    let queue = test.queue();
+    let daily = |name: &str| Declaration::new(name, Schedule::cron("@daily").unwrap(), note("x"));
+    queue.schedule("old", Schedule::cron("@daily").unwrap(), note("x")).await.unwrap();
+    for names in [&["old", "new"][..], &["old", "new"], &["old"]] {
+        test.clock().advance(SECOND);
+        queue.replace_all("app", names.iter().map(|name| daily(name))).await.unwrap();
+    }
+
+    let events = queue.events(100).await.unwrap();
+    let told = |event: &Event| format!("{} {}", event.name.as_deref().unwrap(), short(event));
+    let wanted =
+        ["old added 0", r#"old changed 1 {"declared_by":[null,"app"]}"#, "new added 1", "new removed 3"];
+    assert_eq!(events.iter().rev().map(told).collect::<Vec<_>>(), wanted);
+    assert!(events.iter().all(|event| event.made_by == MadeBy::Library));
+}
+
+/// A row that nobody could have written was to be mended, and the log of it refused the mending.
+#[tokio::test]
+async fn d11_15_an_edit_of_an_odd_row_goes_through_and_is_on_record() {
+    let test = queue().await;
+    let (schedule, job) = hourly("x");
+    let id = test.queue().schedule("job", schedule, job).await.unwrap().id();
+    let odd = [
+        "queue = CAST(x'ff00fe' AS TEXT)",
+        "schedule_text = 'it''s \"odd\"' || char(10, 0, 8238)",
+        "policies = '{not json'",
+        "expires_at_ms = 9223372036854775807",
+        "time_zone = hex(zeroblob(500000))",
+    ];
+    // Once by the library's SQLite, past the constraints, and back by that of the shell.
+    let conn = by_hand(test.queue().path());
+    conn.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
+    for edit in odd {
+        conn.execute(&format!("UPDATE mainspring_jobs SET {edit} WHERE id = {id}"), []).unwrap();
+    }
+    let back =
+        "queue = 'default', schedule_text = NULL, policies = '{}', expires_at_ms = NULL, time_zone = NULL";
+    let back = format!("UPDATE mainspring_jobs SET {back} WHERE id = {id}");
+    shell(test.queue().path(), &back).unwrap();
+
+    let count = "SELECT count(*) FROM mainspring_events WHERE made_by = 'sql' AND json_valid(detail)";
+    assert_eq!(value::<i64>(test.queue().path(), count), 7);
+    let queues: Vec<_> =
+        test.queue().job_events(id, 100).await.unwrap().into_iter().map(|event| event.queue).collect();
+    let (odd, sound) = ("\u{fffd}\0\u{fffd}", "default");
+    assert_eq!(queues, [sound, sound, odd, odd, odd, odd, odd, sound]);
+    is_sound(test.queue()).await;
+}
+
+/// A job was gone, and nothing told that somebody had deleted its row.
+#[tokio::test]
+async fn d11_15_a_change_in_the_shell_is_on_record_as_such() {
+    let test = queue().await;
+    let (schedule, job) = hourly("x");
+    let id = test.queue().schedule("job", schedule, job).await.unwrap().id();
+    let before = SystemClock.now();
+    for sql in [
+        "UPDATE mainspring_jobs SET priority = 5, args = '\"y\"' WHERE name = 'job'",
+        "UPDATE mainspring_jobs SET priority = 5 WHERE name = 'job'",
+        "UPDATE mainspring_jobs SET every_ms = 60000 WHERE name = 'job'",
+        "UPDATE mainspring_jobs SET paused_at_ms = 7000, pause_reason = 'closed' WHERE name = 'job'",
+        "UPDATE mainspring_jobs SET pause_reason = 'still closed' WHERE name = 'job'",
+        "UPDATE mainspring_jobs SET paused_at_ms = NULL, pause_reason = NULL WHERE name = 'job'",
+        "UPDATE mainspring_jobs SET parked_at_ms = 7000, park_reason = 'odd' WHERE name = 'job'",
+        "UPDATE mainspring_jobs SET parked_at_ms = NULL, park_reason = NULL WHERE name = 'job'",
+        "DELETE FROM mainspring_jobs WHERE name = 'job'",
+    ] {
+        shell(test.queue().path(), sql).unwrap();
+    }
+
+    let mut events = test.queue().job_events(id, 100).await.unwrap();
+    let added = events.pop().unwrap();
+    assert_eq!((added.event.as_str(), added.made_by, seconds(added.at)), ("added", MadeBy::Library, 0));
+    let after = SystemClock.now();
+    assert!(events.iter().all(|event| event.made_by == MadeBy::Sql));
+    assert!(events.iter().all(|event| before <= event.at && event.at <= after), "{events:?}");
+    let told: Vec<_> =
+        events.iter().rev().map(|event| (event.event.as_str(), event.detail.as_deref())).collect();
+    let wanted = [
+        ("changed", Some(r#"{"priority":[0,5],"args":"changed"}"#)),
+        ("rescheduled", Some(r#"{"every_ms":[3600000,60000]}"#)),
+        ("paused", Some("closed")),
+        ("paused", Some("still closed")),
+        ("resumed", None),
+        ("parked", Some("odd")),
+        ("unparked", None),
+        ("removed", None),
+    ];
+    assert_eq!(told, wanted);
+    let seen = shell(
+        test.queue().path(),
+        "SELECT event, made_by, at FROM mainspring_event_view WHERE name = 'job' ORDER BY event_id LIMIT 1",
+    );
+    let seen = seen.unwrap();
+    assert!(seen.ends_with(&format!("added|library|{}\n", second(0))), "{seen}");
+}
+
+/// The log would have grown with the work, and so would each claim and each end.
+#[tokio::test]
+async fn d11_15_jobs_that_run_once_leave_no_event() {
+    let test = queue().await;
+    let (handler, mut calls) = puppet();
+    let engine = start(&test, |engine| engine.handler(handler)).await;
+    test.queue().enqueue(note("one")).await.unwrap();
+    test.queue().enqueue_many((0..9).map(|n| note(format!("{n}")))).await.unwrap();
+    test.queue().enqueue(NewJob::new(note("late")).unique("key").after(HOUR)).await.unwrap();
+    for n in 0..10 {
+        let call = calls.next().await;
+        if n % 3 == 0 { call.fail("again") } else { call.succeed("done") }
+    }
+    drain(&test).await;
+    test.clock().advance(2 * HOUR);
+    for _ in 0..5 {
+        calls.next().await.succeed("done");
+    }
+    drain(&test).await;
+    test.clock().advance(DAY);
+    assert_eq!(test.queue().prune(Prune::older_than(HOUR)).await.unwrap().jobs, 11);
+
+    assert_eq!(test.queue().events(100).await.unwrap(), []);
+    end(&test, engine).await;
+}
+
+/// What is done by hand to a job that runs once is on record all the same.
+#[tokio::test]
+async fn d11_15_edits_of_a_job_that_runs_once_are_on_record() {
+    let test = queue().await;
+    let queue = test.queue();
+    let job = |text: &str| NewJob::new(note(text)).unique_or("key", OnDuplicate::Replace);
+    let id = queue.enqueue(job("first").at(second(100))).await.unwrap().id();
+    test.clock().advance(SECOND);
+    queue.enqueue(job("second").at(second(200)).priority(3)).await.unwrap();
+    queue.cancel(id).await.unwrap();
+    let removed = queue.enqueue(NewJob::new(note("x")).at(second(100))).await.unwrap().id();
+    queue.remove(removed).await.unwrap();
+
+    let wanted = [
+        r#"changed 1 {"priority":[0,3],"args":"changed"}"#,
+        r#"rescheduled 1 {"schedule_text":[null,"2026-01-05T08:03:20.000Z"],"at_ms":[1767600100000,1767600200000]}"#,
+        "cancelled 1",
+    ];
+    assert_eq!(events_of(queue, id).await, wanted);
+    assert_eq!(events_of(queue, removed).await, ["removed 1"]);
+}
+
+/// A job that was cancelled ran again, and the log said that it was cancelled.
+#[tokio::test]
+async fn d11_15_a_finished_job_that_is_tried_again_is_on_record() {
+    let test = queue().await;
+    let (handler, mut calls) = puppet();
+    let engine = start(&test, |engine| engine.handler(handler)).await;
+    let job = test.queue().enqueue(NewJob::new(note("x")).max_attempts(1)).await.unwrap().id();
+    calls.next().await.fail("no");
+    drain(&test).await;
+    test.clock().advance(SECOND);
+
+    test.queue().retry(job).await.unwrap();
+
+    assert_eq!(events_of(test.queue(), job).await, ["reopened 1"]);
+    calls.next().await.succeed("done");
+    end(&test, engine).await;
+}
+
+/// A job is removed, and what it had in its arguments must not stay behind.
+#[tokio::test]
+async fn d11_15_no_event_shows_arguments_or_a_unique_key() {
+    const MARK: &str = "hunter2";
+    let test = queue().await;
+    let ledger = Ledger::default();
+    let engine = start(&test, |engine| engine.handler(ledger.succeeding())).await;
+    let job = |n: u8| NewJob::new(note(format!("{MARK} {n}"))).unique(format!("{MARK} {n}")).after(HOUR);
+    let schedule = Schedule::every(HOUR).unwrap();
+    let named = |n: u8| NewJob::new(note(format!("{MARK} {n}")));
+    test.queue().schedule("job", schedule.clone(), named(1)).await.unwrap();
+    test.queue().schedule("job", schedule, named(2)).await.unwrap();
+    let id = test.queue().enqueue(job(1)).await.unwrap().id();
+    let edit = format!(
+        "UPDATE mainspring_jobs SET args = '\"{MARK} 3\"', unique_key = '{MARK} 3' WHERE id = {id};
+         UPDATE mainspring_jobs SET args = '{{\"{MARK}\":1}}' WHERE name = 'job'"
+    );
+    shell(test.queue().path(), &edit).unwrap();
+    // Arguments that do not fit are a reason to fail, and to park.
+    pass(&test, DAY).await;
+    test.queue().remove("job").await.unwrap();
+
+    let everything = format!("{:?}", rows(test.queue().path())["mainspring_events"]);
+    assert!(everything.contains("removed") && everything.contains("changed"), "{everything}");
+    assert!(!everything.contains(MARK), "{everything}");
+    end(&test, engine).await;
+}
+
+/// Nothing had run for a night, and in the morning nothing told of the pause.
+#[tokio::test]
+async fn d11_15_pauses_of_a_queue_are_on_record() {
+    let test = queue().await;
+    let queue = test.queue();
+    let (schedule, job) = hourly("x");
+    let job = queue.schedule("job", schedule, job).await.unwrap().id();
+    test.clock().advance(SECOND);
+    queue.pause_queue("mail", Some("it moves")).await.unwrap();
+    queue.pause_queue("mail", Some("it moves")).await.unwrap();
+    test.clock().advance(SECOND);
+    queue.resume_queue("mail").await.unwrap();
+    queue.resume_queue("mail").await.unwrap();
+    queue.pause_queue("mail", None).await.unwrap();
+    shell(queue.path(), "DELETE FROM mainspring_queues WHERE name = 'mail'").unwrap();
+
+    let mut events = queue.events(100).await.unwrap();
+    assert_eq!(events.pop().unwrap().job_id, Some(job));
+    let by_hand = events.remove(0);
+    assert_eq!((by_hand.event.as_str(), by_hand.made_by), ("resumed", MadeBy::Sql));
+    let told: Vec<_> = events.iter().rev().map(short).collect();
+    assert_eq!(told, ["paused 1 it moves", "resumed 2", "paused 2"]);
+    assert!(events.iter().all(|event| event.queue == "mail" && event.job_id.is_none()));
+    assert_eq!(events_of(queue, job).await, ["added 0"]);
+}
+
+/// A log that nothing drops grows for ever.
+#[tokio::test]
+async fn d11_15_events_are_pruned_by_their_age() {
+    let test = queue().await;
+    let (schedule, job) = hourly("x");
+    let job = test.queue().schedule("job", schedule, job).await.unwrap().id();
+    for _ in 0..300 {
+        test.queue().pause(job, None).await.unwrap();
+        test.queue().resume(job).await.unwrap();
+    }
+    test.clock().advance(DAY);
+    test.queue().pause(job, None).await.unwrap();
+
+    let pruned = test.queue().prune(Prune::older_than(HOUR)).await.unwrap();
+
+    assert_eq!((pruned.events, pruned.jobs), (601, 0));
+    assert_eq!(events_of(test.queue(), job).await, ["paused 86400"]);
+    assert_eq!(test.queue().prune(Prune::older_than(HOUR)).await.unwrap().events, 0);
+}
+
+fn edit_until_killed(path: PathBuf) {
+    child::end_with_the_test();
+    let queue = Queue::open_blocking(&OpenOptions::new(path)).unwrap().blocking();
+    for n in 1.. {
+        let every = Schedule::every(Duration::from_secs(n)).unwrap();
+        queue.schedule("job", every, NewJob::new(note("x")).priority((n % 1_000) as i32)).unwrap();
+        child::say("edited");
+    }
+}
+
+/// The log was a file of its own, and after a crash it told of edits that had never been made, or not of one that had.
+#[test]
+fn d11_15_after_kills_at_any_moment_each_edit_has_its_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.db");
+    for kill in 1..=10 {
+        let child = Child::start(&path, "edits");
+        for _ in 0..3 * kill {
+            child.hear_of("edited");
+        }
+        child.kill();
+
+        let count = |sql: &str| value::<i64>(&path, sql);
+        let revision = count("SELECT revision FROM mainspring_jobs");
+        let edits = count("SELECT count(DISTINCT revision) FROM mainspring_events WHERE made_by = 'library'");
+        assert_eq!(edits, revision, "after kill {kill}");
+        let newest = "SELECT (SELECT every_ms FROM mainspring_jobs) IS json_extract(detail, '$.every_ms[1]')
+            FROM mainspring_events WHERE event = 'rescheduled' ORDER BY id DESC LIMIT 1";
+        assert_eq!(count(newest), 1, "after kill {kill}");
+        assert_eq!(count("SELECT count(*) FROM mainspring_events WHERE made_by <> 'library'"), 0);
+    }
 }
