@@ -87,7 +87,7 @@ const REBUILDS: &[&str] = &[
      CREATE TABLE mainspring_schema_history (version, name, applied_on, checksum)",
     "DROP TABLE mainspring_misses",
     "DROP VIEW mainspring_job_view",
-    "CREATE TABLE mainspring_events (a)",
+    "CREATE TABLE mainspring_metrics (a)",
     "PRAGMA application_id = 7",
     "PRAGMA user_version = -1",
     "PRAGMA journal_mode = DELETE",
