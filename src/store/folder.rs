@@ -11,7 +11,10 @@ const TRUSTED_FOR: Duration = Duration::from_millis(100);
 /// A folder that changed less than this long ago may change again at what its file system takes for the same time:
 /// before 6.13, Linux counts in steps of up to ten milliseconds.
 #[cfg(target_os = "linux")]
-const SETTLED_AFTER: Duration = Duration::from_millis(100);
+const SETTLED_AFTER: Duration = Duration::from_millis(40);
+/// The same where times are whole seconds: some file systems keep no more, or an even number of them.
+#[cfg(target_os = "linux")]
+const SECONDS_SETTLED_AFTER: Duration = Duration::from_secs(4);
 
 /// When the names in a folder changed last, in nanoseconds since 1970 by the clock of its file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +67,7 @@ mod linux {
 
     use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, open, statx};
 
-    use super::{Changed, SETTLED_AFTER};
+    use super::{Changed, SECONDS_SETTLED_AFTER, SETTLED_AFTER};
 
     /// A folder that can be asked, and nothing else: closing it drops no lock.
     #[derive(Debug)]
@@ -87,8 +90,10 @@ mod linux {
 
         pub(super) fn changed_a_while_ago(&self) -> Option<Changed> {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
-            let settled = i128::try_from(now.checked_sub(SETTLED_AFTER)?.as_nanos()).ok()?;
-            self.changed().filter(|changed| changed.0 <= settled)
+            let changed = self.changed()?;
+            let in_seconds = changed.0 % 1_000_000_000 == 0;
+            let settled = now.checked_sub(if in_seconds { SECONDS_SETTLED_AFTER } else { SETTLED_AFTER })?;
+            (changed.0 <= i128::try_from(settled.as_nanos()).ok()?).then_some(changed)
         }
     }
 }
@@ -128,13 +133,16 @@ mod tests {
 
     use super::*;
 
+    fn set_time(dir: &Path, time: SystemTime) {
+        fs::File::open(dir).unwrap().set_times(fs::FileTimes::new().set_modified(time)).unwrap();
+    }
+
     /// A folder with files in it that were looked at, long after they were made.
     fn looked_at(dir: &Path) -> Folder {
         for name in ["app.db", "app.db-wal"] {
             fs::write(dir.join(name), name).unwrap();
         }
-        let long_ago = SystemTime::now() - Duration::from_secs(60);
-        fs::File::open(dir).unwrap().set_times(fs::FileTimes::new().set_modified(long_ago)).unwrap();
+        set_time(dir, SystemTime::now() - Duration::from_secs(60));
         let mut folder = Folder::of(dir);
         assert!(!folder.is_as_it_was());
         let changed = folder.changed();
@@ -199,9 +207,22 @@ mod tests {
     fn a_folder_whose_time_lies_ahead_is_not_believed() {
         let dir = tempfile::tempdir().unwrap();
         let folder = looked_at(dir.path());
-        let ahead = SystemTime::now() + Duration::from_secs(60);
-        fs::File::open(dir.path()).unwrap().set_times(fs::FileTimes::new().set_modified(ahead)).unwrap();
+        set_time(dir.path(), SystemTime::now() + Duration::from_secs(60));
         assert!(!folder.is_as_it_was());
         assert_eq!(folder.changed(), None);
+    }
+
+    #[test]
+    fn a_time_in_whole_seconds_is_believed_once_it_is_several_seconds_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = looked_at(dir.path());
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let seconds = |ago: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(now - ago);
+        for (time, is_believed) in
+            [(seconds(2), false), (seconds(2) + Duration::from_nanos(1), true), (seconds(60), true)]
+        {
+            set_time(dir.path(), time);
+            assert_eq!(folder.changed().is_some(), is_believed, "{time:?}");
+        }
     }
 }
