@@ -1,5 +1,5 @@
-//! Whether anything in a folder was made, removed or renamed. The folder tells by its time, and is asked in a tenth of
-//! the time that it takes to look its files up by name.
+//! Whether anything in a folder was made, removed or renamed. The folder tells by its time, and is asked in a small part
+//! of the time that it takes to look its files up by name.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
