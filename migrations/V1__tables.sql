@@ -357,12 +357,13 @@ BEGIN
     SELECT RAISE(ABORT, 'a_settled_delivery_stays_settled: what was delivered is never delivered again');
 END;
 
--- After the update, which it undoes: before it, SQLite would look the row up once more at each end of a run.
+-- After the update, which it undoes: before it, SQLite would look the row up once more at each end of a run. It ends the
+-- whole transaction: to undo the statement alone, SQLite would keep a copy of each page that an end of a run changes.
 CREATE TRIGGER mainspring_an_ended_run_stays_ended
 AFTER UPDATE ON mainspring_runs
 WHEN OLD.ended_at_ms IS NOT NULL
 BEGIN
-    SELECT RAISE(ABORT, 'an_ended_run_stays_ended: this run has its completion');
+    SELECT RAISE(ROLLBACK, 'an_ended_run_stays_ended: this run has its completion');
 END;
 
 CREATE TRIGGER mainspring_an_open_run_is_not_deleted

@@ -164,11 +164,24 @@ fn every_trigger_refuses_what_it_is_named_for() {
         assert_refused(&file, edit, &format!("{name}: "));
     }
     let tried = all_of_them(REFUSED_BY_TRIGGER.iter().map(|(name, _)| (*name).to_owned()));
-    assert_eq!(tried, all_of_them(names_after(&schema_text(), "RAISE(ABORT, '")));
+    let ways = ["RAISE(ABORT, '", "RAISE(ROLLBACK, '"];
+    let refusals = ways.iter().flat_map(|way| names_after(&schema_text(), way));
+    assert_eq!(tried, all_of_them(refusals));
     // A message begins with the name under which the trigger is found in the schema.
     let triggers = names_after(&schema_text(), "CREATE TRIGGER mainspring_");
     let refusing = triggers.into_iter().filter(|name| !name.ends_with("_is_on_record"));
     assert_eq!(tried, all_of_them(refusing));
+}
+
+#[test]
+fn a_transaction_that_touches_an_ended_run_is_undone_as_a_whole() {
+    let file = File::representative();
+    let conn = file.open();
+    conn.execute_batch("BEGIN; UPDATE mainspring_jobs SET priority = 7 WHERE id = 1").unwrap();
+    let refused = conn.execute("UPDATE mainspring_runs SET ended_at_ms = NULL WHERE id = 1", []).unwrap_err();
+    assert!(refused.to_string().contains("an_ended_run_stays_ended"), "{refused}");
+    assert!(conn.is_autocommit());
+    assert_ne!(file.value("SELECT priority FROM mainspring_jobs WHERE id = 1"), "7");
 }
 
 #[test]
