@@ -111,6 +111,24 @@ async fn an_edit_of_one_job_leaves_an_overdue_one_alone() {
     world.is_sound().await;
 }
 
+/// Found by the simulator: a job that was overdue was asked for by hand, and counted as due from then on. Whatever had
+/// fallen due since its own time went before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_by_hand_puts_off_no_run_that_is_overdue() {
+    let mut world = World::at("2026-01-05T08:30:00Z");
+    world.queue.schedule("first", cron("0 9 * * *"), quick()).await.unwrap();
+    world.queue.schedule("second", cron("10 9 * * *"), quick()).await.unwrap();
+    world.clock.set(at("2026-01-05T09:30:00Z"));
+    world.queue.run_now("first").await.unwrap();
+    assert_eq!(world.next("first").await, "05 09:00:00");
+    world.start_with(1).await;
+    world.settle().await;
+    let order: Vec<String> = world.calls().into_iter().map(|call| call.name).collect();
+    assert_eq!(order, ["first", "second", "first"]);
+    assert_eq!(world.ran("first").await, ["05 09:00:00 catch_up", "05 09:30:00 manual"]);
+    world.is_sound().await;
+}
+
 /// D1.6: the schedule was written and the next time was not, so that the edit had no effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_schedule_has_its_next_time_in_the_same_transaction() {
