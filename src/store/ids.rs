@@ -14,14 +14,21 @@ pub(crate) enum Table {
     Runs,
 }
 
-const RESERVE: &str = "
+// Whatever somebody made of the sequence by hand: what is there already is not reserved.
+const RESERVE_JOBS: &str = "
 UPDATE sqlite_sequence
-SET seq = seq + :more
-WHERE name = :table_name
+SET seq = max(CAST(seq AS INTEGER), coalesce((SELECT max(id) FROM mainspring_jobs), 0)) + :more
+WHERE name = 'mainspring_jobs'
+RETURNING seq";
+
+const RESERVE_RUNS: &str = "
+UPDATE sqlite_sequence
+SET seq = max(CAST(seq AS INTEGER), coalesce((SELECT max(id) FROM mainspring_runs), 0)) + :more
+WHERE name = 'mainspring_runs'
 RETURNING seq";
 
 const LAST: &str = "
-SELECT seq
+SELECT CAST(seq AS INTEGER)
 FROM sqlite_sequence
 WHERE name = :table_name";
 
@@ -125,18 +132,20 @@ impl Ids {
 
 /// Reserves so many; the last of them. `None` where SQLite has given none yet.
 fn reserve(tx: &Connection, table: Table, more: i64) -> Result<Option<i64>> {
-    Ok(tx
-        .prepare_cached(RESERVE)?
-        .query_row(named_params! { ":table_name": table.name(), ":more": more }, |row| row.get(0))
-        .optional()?)
+    let sql = match table {
+        Table::Jobs => RESERVE_JOBS,
+        Table::Runs => RESERVE_RUNS,
+    };
+    Ok(tx.prepare_cached(sql)?.query_row(named_params! { ":more": more }, |row| row.get(0)).optional()?)
 }
 
 /// The last id that SQLite has noted.
 fn noted(tx: &Connection, table: Table) -> Result<Option<i64>> {
-    Ok(tx
+    let last = tx
         .prepare_cached(LAST)?
-        .query_row(named_params! { ":table_name": table.name() }, |row| row.get(0))
-        .optional()?)
+        .query_row(named_params! { ":table_name": table.name() }, |row| row.get::<_, Option<i64>>(0))
+        .optional()?;
+    Ok(last.flatten())
 }
 
 #[cfg(test)]
@@ -229,10 +238,31 @@ mod tests {
         for _ in 0..40 {
             insert(&conn, &ids);
         }
-        conn.execute_batch("UPDATE sqlite_sequence SET seq = 7").unwrap();
-        ids.look(&conn).unwrap();
-        assert_eq!(ids.next(&conn, Table::Runs).unwrap(), None);
-        ids.give_back(&conn).unwrap();
-        assert_eq!(noted(&conn, Table::Runs).unwrap(), Some(7));
+        for (seq, noted_then) in [("'none'", Some(0)), ("NULL", None), ("7", Some(7))] {
+            conn.execute_batch(&format!("UPDATE sqlite_sequence SET seq = {seq}")).unwrap();
+            let ids = ids.clone();
+            ids.look(&conn).unwrap();
+            assert_eq!(ids.next(&conn, Table::Runs).unwrap(), None);
+            ids.give_back(&conn).unwrap();
+            assert_eq!(noted(&conn, Table::Runs).unwrap(), noted_then);
+        }
+    }
+
+    #[test]
+    fn whatever_somebody_made_of_the_sequence_no_id_is_given_that_is_there() {
+        for seq in ["7", "-1", "'none'", "NULL", "2.5", "1000"] {
+            let (_dir, conn) = file();
+            for _ in 0..40 {
+                insert_as(&conn, None);
+            }
+            conn.execute_batch(&format!("UPDATE sqlite_sequence SET seq = {seq}")).unwrap();
+            let ids = Ids::default();
+            let given: Vec<i64> = (0..40).map(|_| insert(&conn, &ids)).collect();
+            assert!(given[0] > 40 && given.is_sorted(), "{seq}: {given:?}");
+        }
+        let (_dir, conn) = file();
+        conn.execute_batch("DELETE FROM sqlite_sequence").unwrap();
+        let ids = Ids::default();
+        assert!((0..40).map(|_| insert(&conn, &ids)).eq(1..=40));
     }
 }

@@ -55,7 +55,8 @@ const EXEMPT_UNDER_OLD_STATISTICS: &[&str] = &[
 const BUILDING_A_TABLE: &[&str] = &[
     "deliver.rs: BEGIN",
     "deliver.rs: HAND_BACK",
-    "ids.rs: RESERVE",
+    "ids.rs: RESERVE_JOBS",
+    "ids.rs: RESERVE_RUNS",
     "prune.rs: RUNS",
     "prune.rs: JOBS",
     "read.rs: RUNS_OF_JOB",
