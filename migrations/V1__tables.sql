@@ -381,7 +381,7 @@ BEGIN
 END;
 
 -- A job tells its writer that a commit happened: one that is gone tells it here.
-CREATE TRIGGER mainspring_the_removal_of_a_mark_is_on_record
+CREATE TRIGGER mainspring_a_removed_job_tells_its_writer
 AFTER DELETE ON mainspring_jobs
 WHEN OLD.writer_id IS NOT NULL
 BEGIN

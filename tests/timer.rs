@@ -190,7 +190,7 @@ async fn ticks_beside(what: &str, hold: impl AsyncFnOnce(&App, &Queue)) {
     assert_sound(&queue).await;
 }
 
-/// How many transactions all writers have committed.
+/// How many transactions all writers have committed, without those that enqueued.
 fn mark(app: &App) -> i64 {
     children::rows::value(app.path(), "SELECT coalesce(sum(transaction_no), 0) FROM mainspring_writers")
 }

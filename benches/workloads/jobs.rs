@@ -149,7 +149,7 @@ fn run(
     })
 }
 
-/// How many the library's writers have made.
+/// How many the library's writers have made, without those that enqueued.
 fn transactions(path: &Path) -> i64 {
     let sql = "SELECT coalesce(sum(transaction_no), 0) FROM mainspring_writers WHERE id <> 1";
     Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()

@@ -14,7 +14,10 @@ use super::messages::EngineSpec;
 use super::op::{Answer, Applied, Effect, Op, Patience, Promise, Work};
 use super::owner::OwnerLock;
 use crate::error::{Error, Result};
+use crate::job::{JobArgs, Limits, NewJob};
 use crate::run::OwnerId;
+use crate::store::enqueue::enqueue;
+use crate::store::pause::pause_queue;
 use crate::store::{Database, OpenOptions, Tx};
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -42,6 +45,36 @@ fn counting(counter: &Arc<AtomicU32>, patience: Patience) -> (Box<dyn Work>, Rec
         answer,
     };
     (Box::new(op), receiver)
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Nothing;
+impl JobArgs for Nothing {
+    const KIND: &'static str = "nothing";
+}
+
+#[test]
+fn a_transaction_that_enqueues_leaves_a_job_as_its_mark_and_every_other_one_a_number() {
+    let (_dir, writer) = writer();
+    let enqueue = |job: NewJob<Nothing>| {
+        let spec = job.into_spec(&Limits::default(), Timestamp::from_millis(1)).unwrap();
+        let run = move |tx: &Tx<'_>, now: Timestamp| enqueue(tx, &spec, now);
+        writer.write_blocking(Promise::Kept, false, run).unwrap();
+    };
+    let last_number = || {
+        let sql = "SELECT transaction_no FROM mainspring_writers";
+        writer.database().read(|conn| Ok(conn.query_row(sql, [], |row| row.get::<_, i64>(0))?)).unwrap()
+    };
+    // Where a job that is removed tells of it, there must be a row.
+    enqueue(NewJob::new(Nothing));
+    let first = last_number();
+    enqueue(NewJob::new(Nothing));
+    enqueue(NewJob::new(Nothing));
+    assert_eq!(last_number(), first);
+    writer.write_blocking(Promise::Kept, false, |tx, now| pause_queue(tx, "mail", None, now)).unwrap();
+    assert_eq!(last_number(), first + 1);
+    enqueue(NewJob::new(Nothing));
+    assert_eq!(last_number(), first + 1);
 }
 
 #[test]

@@ -323,6 +323,30 @@ mod tests {
         });
     }
 
+    /// While a folder is believed, its files are not looked at.
+    #[cfg(unix)]
+    #[test]
+    fn a_writer_notices_what_becomes_of_its_files_although_it_believed_their_folder() {
+        type Deed = fn(&Path);
+        let deeds: [Deed; 4] = [
+            |path| fs::remove_file(path).unwrap(),
+            |path| fs::rename(path, path.with_extension("moved")).unwrap(),
+            |path| fs::remove_file(path.with_extension("db-wal")).unwrap(),
+            |path| fs::rename(path.with_extension("db-shm"), path.with_extension("moved")).unwrap(),
+        ];
+        for deed in deeds {
+            let (dir, database) = open();
+            let _writer = database.only_writer().unwrap();
+            let long_ago = std::time::SystemTime::now() - Duration::from_secs(60);
+            let times = fs::FileTimes::new().set_modified(long_ago);
+            fs::File::open(dir.path()).unwrap().set_times(times).unwrap();
+            database.check_files().unwrap();
+            database.check_files().unwrap();
+            deed(&dir.path().join("app.db"));
+            assert!(matches!(database.check_files(), Err(Error::FileReplaced { .. })));
+        }
+    }
+
     #[test]
     fn a_deleted_or_replaced_file_is_noticed_by_everything() {
         let (dir, database) = open();

@@ -46,6 +46,7 @@ impl Changes {
         std::mem::take(&mut self.news)
     }
 
+    /// Whether others may have given ids since this was asked last.
     pub(super) fn take_others(&mut self) -> bool {
         std::mem::take(&mut self.has_others)
     }

@@ -49,6 +49,7 @@ pub(super) struct Core {
     transaction_no: i64,
     /// When its row was last written by this connection.
     row_written_at: Option<Timestamp>,
+    /// What it has reserved in transactions that are in the file.
     ids: Ids,
     /// Commits that returned an error, and nobody knows yet whether they happened: this writer's last one, and those
     /// that writers left which it replaced.
